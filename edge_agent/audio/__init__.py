@@ -1,0 +1,1 @@
+"""Sound: the pure engine that is stepped once per block, its filters and queues, and the thread around it."""

@@ -1,0 +1,1 @@
+"""What `edge-agent bench` measures, with the budget beside each figure."""

@@ -1,0 +1,485 @@
+"""Every setting of edge-agent, once: name, type, unit, default, reason, and when a reload takes effect.
+
+The tables below are dataclasses; each field is declared with `setting(...)`. From them come the TOML reader, its
+error sentences, `edge-agent config show|explain|check`, and the reload log. Nothing else in the program reads a file
+to learn a setting.
+
+    config = load(Path("/etc/edge-agent/config.toml"))     # ConfigError: one sentence, file, key, allowed values
+    config.audio.block_ms
+
+A reload compares two configurations with `changes(old, new)` and is told for every changed key whether it takes
+effect `now`, at the next `connection`, or at `restart`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from edge_agent.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/edge-agent/config.toml")
+
+Effect = Literal["now", "connection", "restart"]
+Check = Callable[[Any], str | None]
+"""Takes a value of the right type, returns what is allowed when it is refused, None when it is fine."""
+
+
+def setting(default: Any, why: str, *, effect: Effect = "restart", unit: str = "", check: Check | None = None) -> Any:
+    """Declare one setting of a table; `why` is the sentence `config explain` prints."""
+    metadata = {"why": why, "effect": effect, "unit": unit, "check": check}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def between(low: float, high: float) -> Check:
+    """Allow numbers from `low` to `high`, both included."""
+
+    def check(value: float) -> str | None:
+        return None if low <= value <= high else f"a number from {low:g} to {high:g}"
+
+    return check
+
+
+def device(*schemes: str) -> Check:
+    """Allow a device string `SCHEME:REST`; other schemes may come from plug-ins and are checked when opened."""
+
+    def check(value: str) -> str | None:
+        scheme = value.partition(":")[0]
+        if value == "off" or (":" in value and scheme.replace("_", "").replace("-", "").isalnum()):
+            return None
+        return "one of " + ", ".join(schemes)
+
+    return check
+
+
+def _live_url(value: str) -> str | None:
+    if not value:
+        return None
+    parts = urlsplit(value)
+    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "scheme, host and port only; keys never stand in a URL"
+    if parts.scheme == "wss" and parts.hostname:
+        return None
+    if parts.scheme == "ws" and loopback:
+        return None
+    return "wss://HOST[:PORT], or ws:// to this machine only"
+
+
+def _credential(value: str) -> str | None:
+    kind, _, rest = value.partition(":")
+    if kind in {"file", "env", "ephemeral", "vertex"} and rest:
+        return None
+    return "file:NAME, env:NAME, ephemeral:URL or vertex:PROJECT/LOCATION"
+
+
+@dataclass(slots=True)
+class Live:
+    """The connection to the Live API."""
+
+    url: str = setting(
+        "",
+        "Empty: Google's service. Else scheme, host and port of a twin or proxy (a path given replaces the standard one); ws:// only to this machine.",
+        effect="connection",
+        check=_live_url,
+    )
+    api_version: str = setting(
+        "v1beta",
+        "The version in the service's path; v1beta is the documented one.",
+        effect="connection",
+        check=lambda v: None if v in {"v1beta", "v1alpha", "v1"} else "v1beta, v1alpha or v1",
+    )
+    model: str = setting("gemini-3.8-live", "The Live model; what it accepts is known by family.", effect="connection")
+    voice: str = setting("Puck", "The prebuilt voice of the answers.", effect="connection")
+    system_instruction: str = setting("", "Who the device is; a persona folder wins over it.", effect="connection")
+    language: str = setting("", "BCP-47 code such as de-DE; empty: the model follows the speaker.", effect="connection")
+    credential: str = setting(
+        "file:gemini-key",
+        "Where the key lies: file:NAME in $CREDENTIALS_DIRECTORY or a path, env:NAME.",
+        effect="connection",
+        check=_credential,
+    )
+    message_ms: int = setting(
+        40, "Microphone sound per message, a multiple of audio.block_ms.", unit="ms", check=between(10, 200)
+    )
+    prewarm: bool = setting(
+        False,
+        "Keep a clean connection open while idle, so that the first answer comes sooner (costs a session).",
+        effect="connection",
+    )
+    resume_replay: Literal["turn", "gap"] = setting(
+        "turn",
+        "After a cut: send an open turn younger than 15 s again whole, or only what was not yet written.",
+        effect="now",
+    )
+
+
+@dataclass(slots=True)
+class Audio:
+    """Microphone and loudspeaker."""
+
+    input: str = setting(
+        "pyaudio:edge_mic", "The microphone.", check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "silence:")
+    )
+    output: str = setting(
+        "pyaudio:edge_speaker", "The loudspeaker.", check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "null:")
+    )
+    block_ms: int = setting(
+        20,
+        "Sound is read and written in blocks of this length; 40 on a Zero 2 W or Pi 3.",
+        unit="ms",
+        check=lambda v: None if v in {10, 20, 40, 100} else "10, 20, 40 or 100",
+    )
+    mic_gain_db: float = setting(
+        24.0,
+        "Gain before the cut to 16 bits; I2S microphones are quiet.",
+        unit="dB",
+        effect="now",
+        check=between(-20, 60),
+    )
+    mic_channel: Literal["auto", "left", "right", "mono"] = setting(
+        "auto", "Which slot the microphone fills; auto takes the louder one of the first second."
+    )
+    volume: int = setting(
+        60,
+        "Loudness, perceptual, 0 to 100; the volume last set by a person wins over this.",
+        effect="now",
+        check=between(0, 100),
+    )
+    echo: Literal["auto", "hardware", "half-duplex", "off"] = setting(
+        "auto",
+        "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; hardware: the device cancels its own echo.",
+    )
+    pre_roll_ms: int = setting(
+        500,
+        "Sound kept from before the press, so that the first syllable is not lost.",
+        unit="ms",
+        effect="now",
+        check=between(0, 2000),
+    )
+    cues: bool = setting(True, "Short sounds at the start and end of a turn.", effect="now")
+
+
+@dataclass(slots=True)
+class Camera:
+    """The camera."""
+
+    source: str = setting("off", "The camera.", check=device("picamera2:", "v4l2:/dev/video0", "files:DIR", "off"))
+    when: Literal["turn", "stream", "ask"] = setting(
+        "turn",
+        "turn: one still as a turn starts; stream: at most one a second while listening; ask: only when the model calls look.",
+        effect="connection",
+    )
+    max_px: int = setting(768, "Longest side of a still; the model's native size.", unit="px", check=between(64, 4096))
+    max_kb: int = setting(256, "A larger still is not sent.", unit="kB", check=between(8, 4096))
+
+
+@dataclass(slots=True)
+class Panel:
+    """Button and light."""
+
+    pins: Literal["lgpio", "mock", "none"] = setting(
+        "lgpio", "The pin library: lgpio on a Pi, mock for tests and demo, none without a panel."
+    )
+    button_gpio: int = setting(17, "BCM number of the button's pin.", check=between(0, 53))
+    button: Literal["button", "hook"] = setting(
+        "button", "What sits on the pin: a push button, or a handset's hook switch (closed while lifted)."
+    )
+    led_gpio: int = setting(27, "BCM number of the light's pin.", check=between(0, 53))
+    led_rgb_gpio: list[int] = setting(
+        [],
+        "Three BCM numbers, red, green, blue, for an RGB light; wins over led_gpio.",
+        check=lambda v: (
+            None
+            if len(v) in {0, 3} and all(0 <= n <= 53 for n in v)
+            else "three BCM numbers from 0 to 53, such as [27, 22, 23]"
+        ),
+    )
+    tap_ms: int = setting(
+        250,
+        "A press shorter than this is a tap: start, then tap again to end.",
+        unit="ms",
+        effect="now",
+        check=between(50, 2000),
+    )
+    long_press_ms: int = setting(
+        1500,
+        "A press at least this long ends the conversation (open microphone only; with push-to-talk a long press is a long sentence).",
+        unit="ms",
+        effect="now",
+        check=between(500, 10000),
+    )
+    debounce_ms: int = setting(
+        20, "A level must be stable this long to count.", unit="ms", effect="now", check=between(0, 100)
+    )
+    patterns: str = setting("", "A TOML file of light patterns that replaces the built-in one.")
+
+
+@dataclass(slots=True)
+class Wake:
+    """The wake word."""
+
+    word: str = setting(
+        "",
+        "Empty: button only. The wake word comes with a later version.",
+        check=lambda v: None if not v else 'nothing but "" in this version',
+    )
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Turn-taking."""
+
+    idle_timeout_s: float = setting(
+        0.0,
+        "A conversation ends this long after its last sound; 0: 12 in kiosk mode, 30 in speaker mode.",
+        unit="s",
+        effect="now",
+        check=between(0, 3600),
+    )
+    max_turn_s: float = setting(
+        60.0, "A turn ends by itself after this.", unit="s", effect="now", check=between(1, 600)
+    )
+    max_conversation_s: float = setting(
+        600.0,
+        "A conversation ends by itself after this, at the end of a turn.",
+        unit="s",
+        effect="now",
+        check=between(10, 86400),
+    )
+    answer_timeout_s: float = setting(
+        20.0,
+        "No answer within this time after the end of a turn: the device says so and is ready again.",
+        unit="s",
+        effect="now",
+        check=between(1, 300),
+    )
+    prompts: str = setting("en", "Language of the device's own sentences.", effect="now")
+
+
+@dataclass(slots=True)
+class Captions:
+    """What was said, as text."""
+
+    show: bool = setting(True, "Ask the service for transcripts and show them in `ctl watch`.", effect="connection")
+    file: str = setting("", "A file that captions are appended to; empty: they never touch the disk.", effect="now")
+
+
+@dataclass(slots=True)
+class Tools:
+    """Functions the model may call."""
+
+    allow: list[str] = setting(
+        [], "Names of the tools the model may call; empty: every tool that was found.", effect="connection"
+    )
+    folder: str = setting(
+        "/etc/edge-agent/tools", "Python files that define tools; only files owned by root count.", effect="connection"
+    )
+    deadline_s: float = setting(
+        10.0, "A tool that takes longer is answered with an error.", unit="s", effect="now", check=between(0.1, 120)
+    )
+
+
+@dataclass(slots=True)
+class Control:
+    """Local control."""
+
+    socket: str = setting(
+        "/run/edge-agent/control.sock", "Path of the control socket; who may use it is decided by file permission."
+    )
+
+
+@dataclass(slots=True)
+class Config:
+    """All settings."""
+
+    mode: Literal["kiosk", "speaker"] = setting(
+        "kiosk", "kiosk: push-to-talk, every visitor a fresh conversation. speaker: open microphone after a tap."
+    )
+    persona: str = setting(
+        "", "Folder with instruction.md, knowledge/*.md, greeting.txt, persona.toml.", effect="connection"
+    )
+    live: Live = field(default_factory=Live)
+    audio: Audio = field(default_factory=Audio)
+    camera: Camera = field(default_factory=Camera)
+    panel: Panel = field(default_factory=Panel)
+    wake: Wake = field(default_factory=Wake)
+    conversation: Conversation = field(default_factory=Conversation)
+    captions: Captions = field(default_factory=Captions)
+    tools: Tools = field(default_factory=Tools)
+    control: Control = field(default_factory=Control)
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """The idle time-out in force, seconds."""
+        return self.conversation.idle_timeout_s or (12.0 if self.mode == "kiosk" else 30.0)
+
+    @property
+    def manual_turns(self) -> bool:
+        """True where the device marks the turns itself (push-to-talk); False with the open microphone."""
+        return self.mode == "kiosk" and self.panel.button == "button"
+
+    @property
+    def echo(self) -> Literal["hardware", "half-duplex", "off"]:
+        """The echo policy in force. A handset's earpiece is too quiet at its microphone to echo."""
+        if self.audio.echo != "auto":
+            return self.audio.echo
+        return "half-duplex" if self.mode == "speaker" else "off"
+
+
+def load(path: Path) -> Config:
+    """Read and check a TOML file.
+
+    Raises:
+        ConfigError: one sentence naming the file, the key, what is wrong and what is allowed.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give another with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    return parse(tree, source=str(path))
+
+
+def parse(tree: dict[str, Any], *, source: str) -> Config:
+    """Build a configuration from a parsed TOML tree; see `load` for the errors."""
+    config: Config = _table(Config, tree, source, "")
+    if config.live.message_ms % config.audio.block_ms:
+        raise ConfigError(
+            f"{source}: live.message_ms = {config.live.message_ms} is not a multiple of audio.block_ms = {config.audio.block_ms}"
+        )
+    return config
+
+
+def _table(cls: type[Any], tree: Any, source: str, prefix: str) -> Any:
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: {prefix.rstrip('.')} must be a table, not {_toml_name(tree)}")
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key not in fields:
+            raise ConfigError(f"{source}: unknown key {prefix}{key}{_nearest(key, fields, prefix)}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            values[key] = _table(hint, value, source, f"{prefix}{key}.")
+        else:
+            values[key] = _value(hint, value, fields[key], f"{source}: {prefix}{key}")
+    return cls(**values)
+
+
+def _value(hint: Any, value: Any, declared: dataclasses.Field[Any], where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            allowed = ", ".join(f'"{choice}"' for choice in get_args(hint))
+            raise ConfigError(f"{where} = {_shown(value)}: allowed are {allowed}")
+    elif get_origin(hint) is list:
+        (item,) = get_args(hint)
+        if not isinstance(value, list) or any(type(entry) is not item for entry in value):
+            raise ConfigError(f"{where} = {_shown(value)}: must be a list of {_type_name(item)}")
+    elif type(value) is not hint:
+        raise ConfigError(f"{where} = {_shown(value)}: must be {_type_name(hint)}, not {_toml_name(value)}")
+    check: Check | None = declared.metadata["check"]
+    allowed_sentence = check(value) if check else None
+    if allowed_sentence:
+        raise ConfigError(f"{where} = {_shown(value)}: allowed is {allowed_sentence}")
+    return value
+
+
+def _nearest(key: str, fields: dict[str, Any], prefix: str) -> str:
+    close = difflib.get_close_matches(key, fields, n=1)
+    if close:
+        return f"; did you mean {prefix}{close[0]}?"
+    return "; allowed are " + ", ".join(sorted(fields))
+
+
+def _shown(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of a terminal
+
+
+def _type_name(hint: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[hint]
+
+
+def _toml_name(value: Any) -> str:
+    return {
+        int: "a whole number",
+        float: "a number",
+        str: "a string",
+        bool: "true or false",
+        list: "a list",
+        dict: "a table",
+    }.get(type(value), type(value).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as `config show|explain` print it."""
+
+    key: str
+    value: Any
+    default: Any
+    type: str
+    unit: str
+    effect: Effect
+    why: str
+
+
+def settings(config: Config) -> Iterator[Setting]:
+    """Yield every setting with its value in `config`, in the order of the file."""
+    yield from _walk(config, "")
+
+
+def _walk(table: Any, prefix: str) -> Iterator[Setting]:
+    hints = get_type_hints(type(table))
+    fresh = type(table)()
+    tables = []
+    for declared in dataclasses.fields(table):
+        value = getattr(table, declared.name)
+        if dataclasses.is_dataclass(value):
+            tables.append((value, f"{prefix}{declared.name}."))
+            continue
+        hint = hints[declared.name]
+        kind = (
+            " | ".join(get_args(hint))
+            if get_origin(hint) is Literal
+            else "list of whole numbers"
+            if hint == list[int]
+            else "list of strings"
+            if hint == list[str]
+            else _type_name(hint)
+        )
+        meta = declared.metadata
+        yield Setting(
+            f"{prefix}{declared.name}",
+            value,
+            getattr(fresh, declared.name),
+            kind,
+            meta["unit"],
+            meta["effect"],
+            meta["why"],
+        )
+    for value, deeper in tables:
+        yield from _walk(value, deeper)
+
+
+def changes(old: Config, new: Config) -> list[Setting]:
+    """Return the settings of `new` whose value differs from `old`; their `effect` says when each takes hold."""
+    before = {entry.key: entry.value for entry in settings(old)}
+    return [entry for entry in settings(new) if before[entry.key] != entry.value]

@@ -1,0 +1,1 @@
+"""Button and light: pins through gpiozero, patterns as data, debouncing on our own clock."""

@@ -1,0 +1,1 @@
+"""What makes a program a service: control socket, metrics, state file, systemd notices, logs."""

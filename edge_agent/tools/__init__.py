@@ -1,0 +1,1 @@
+"""Functions the model may call: how they are declared, found, and run."""
