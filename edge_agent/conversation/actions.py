@@ -1,0 +1,118 @@
+"""What a conversation wants done. `agent` carries these out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_agent.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a connection; `resume` asks the service for the conversation that was cut off."""
+
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the connection, or give up opening it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """Let microphone sound from capture sample `start` pass the gate."""
+
+    turn: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTurn:
+    """Nothing captured at or after `end` passes any more; what lies before still goes out.
+
+    None: where capture stands now.
+    """
+
+    turn: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoidTurns:
+    """Empty pre-roll, backlog and encoder at once; an opened turn is only closed on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Send a text turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """The sound that came with this event is to be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishAnswer:
+    """No more sound will come for this answer: play out what is queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Silence the answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wipe:
+    """The visitor has left: nothing of the conversation may remain in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Play the light pattern of this name."""
+
+    light: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Play the short sound of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak the device's own sentence of this name."""
+
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell watchers something that is no state: a turn's end and why, a fault, an event that had no move."""
+
+    event: str
+    why: str
+    fault: Fault | None = None
+
+
+Action = (
+    Connect
+    | Disconnect
+    | OpenTurn
+    | CloseTurn
+    | VoidTurns
+    | SendText
+    | Play
+    | FinishAnswer
+    | Flush
+    | Wipe
+    | Show
+    | Cue
+    | Say
+    | Report
+)

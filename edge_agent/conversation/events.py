@@ -1,0 +1,167 @@
+"""What can happen to a conversation.
+
+Every event is a small frozen value. `sample` is a capture sample: 16 kHz samples since the microphone was opened, the
+clock that turns are cut by. Sound itself never enters: `AnswerAudio` carries its length only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_agent.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Microphone, loudspeaker, panel and control are up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The button went down (or the handset was lifted) when capture stood at `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The button came up (or the handset was hung up)."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """A person muted the device."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmuted:
+    """A person took the mute back."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextAsked:
+    """A text turn came over the control socket."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked:
+    """Somebody ended the conversation: the control socket, or the model through its tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The connection is open and set up; `resumed` if the service still knows this conversation."""
+
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The connection is gone or could not be made.
+
+    `fault` names what a person should know, `final` says that trying again unchanged cannot help.
+    """
+
+    fault: Fault | None
+    text: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAudio:
+    """A piece of the spoken answer arrived, `ms` long."""
+
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGenerated:
+    """All sound of this answer has been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDone:
+    """The server's turn is over; `idle` is False while a thinking model goes on working."""
+
+    idle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The server heard the person speak into its answer and stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The service understood some words of the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCalled:
+    """The model asked for `count` function calls."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsSettled:
+    """`count` of them were answered or cancelled."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """The last sample of the answer was handed to the loudspeaker when capture stood at `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised:
+    """A part of the device failed."""
+
+    fault: Fault
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared:
+    """That part works again."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline of the machine has come."""
+
+
+Event = (
+    Ready
+    | Pressed
+    | Released
+    | Muted
+    | Unmuted
+    | TextAsked
+    | EndAsked
+    | LinkUp
+    | LinkDown
+    | AnswerAudio
+    | AnswerGenerated
+    | AnswerDone
+    | Interrupted
+    | Heard
+    | ToolsCalled
+    | ToolsSettled
+    | PlaybackEnded
+    | FaultRaised
+    | FaultCleared
+    | Tick
+)

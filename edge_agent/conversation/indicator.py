@@ -1,0 +1,72 @@
+"""What the light shows and what a moment sounds like: two tables, walked from the top.
+
+The light says what the gate does: `listening` only while microphone sound passes, `connecting` while it is kept for a
+line that is not yet up, `muted` whenever the device rests deaf. Names of lights are patterns of `panel`, names of cues
+are sounds of `audio`, names of prompts are sentences of `prompts`; all three are data an owner may replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.conversation.moves import State
+from edge_agent.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All the light depends on."""
+
+    state: State
+    muted: bool
+    fault: Fault | None
+
+
+LIGHTS: tuple[tuple[Callable[[Situation], bool], str], ...] = (
+    (lambda s: s.state is State.UPDATING, "updating"),
+    (lambda s: s.state is State.STARTING, "starting"),
+    (lambda s: s.state is State.LISTENING, "listening"),
+    (lambda s: s.state is State.CONNECTING, "connecting"),
+    (lambda s: s.state is State.THINKING, "thinking"),
+    (lambda s: s.state is State.SPEAKING, "speaking"),
+    (lambda s: s.state is State.FAULT, "fault"),
+    (lambda s: s.muted, "muted"),
+    (lambda s: s.state is State.WAITING_FOR_CLOCK, "waiting-for-clock"),
+    (lambda s: s.state is State.OFFLINE, "offline"),
+    (lambda s: True, "idle"),
+)
+"""First row that holds wins. `fault` is completed with the fault's number."""
+
+
+def light(situation: Situation) -> str:
+    """Return the name of the light pattern for a situation."""
+    name = next(name for holds, name in LIGHTS if holds(situation))
+    if name == "fault" and situation.fault is not None:
+        return f"fault-{situation.fault.value}"
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a moment sounds like: a cue, and a sentence where a tone alone would puzzle."""
+
+    cue: str
+    prompt: str = ""
+
+
+SIGNALS: dict[str, Signal] = {
+    "ready": Signal("ready"),
+    "turn opened": Signal("listen"),
+    "turn closed": Signal("done"),
+    "turn too long": Signal("done", "turn_too_long"),
+    "muted": Signal("muted"),
+    "unmuted": Signal("unmuted"),
+    "pressed while muted": Signal("muted", "muted"),
+    "no answer": Signal("no_answer", "no_answer"),
+    "offline": Signal("error", "offline"),
+    "fault": Signal("error", "fault"),
+    "goodbye": Signal("goodbye"),
+    "fell asleep": Signal("done"),
+}
+"""The prompt `fault` is completed with the fault's number."""

@@ -1,0 +1,230 @@
+"""The gate: the one way out for microphone and camera, and the last step before the socket write. Pure.
+
+Turns are intervals of capture samples. Sound waits in the capture ring, which is also the backlog; `pull` hands out
+the next thing to write, in order, as soon as its samples are there:
+
+    uplink.open(turn=1, start=ring.written - 8_000)
+    while connection.writable and (item := uplink.pull()) is not None:
+        connection.send(encode(item))
+
+What passes: sound captured inside [start, end) of an opened turn, not captured muted, not older than `BACKLOG_S`; a
+still whose capture sample lies in such an interval. Nothing else has a way to the socket. `void` empties everything at
+once and forgets all intervals; a turn already opened on the wire is then only closed there.
+
+A connection is a new page: after `link_up` open marks are given again, and sound is sent again from the turn's start
+(`replay="turn"`, for turns younger than `BACKLOG_S` that were not answered) or from the first sample not yet written
+(`"gap"`).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+SAMPLE_RATE = 16_000
+BACKLOG_S = 15.0  # older speech is dropped, never sent stale
+MOST_UNANSWERED = 8  # turns kept for another try; a person does not press more often in 15 s
+
+
+class Ring(Protocol):
+    """What the gate needs of the capture ring."""
+
+    @property
+    def written(self) -> int:
+        """Samples captured so far."""
+
+    @property
+    def oldest(self) -> int:
+        """First sample still readable."""
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return s16le samples [start, end)."""
+
+    def muted(self, start: int, end: int) -> bool:
+        """Tell whether any of them was captured muted."""
+
+
+class Mark(enum.Enum):
+    """The edges of a turn on the wire."""
+
+    ACTIVITY_START = "activityStart"
+    ACTIVITY_END = "activityEnd"
+    STREAM_END = "audioStreamEnd"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Microphone sound, s16le at 16 kHz, of the capture samples [start, end)."""
+
+    start: int
+    end: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A still taken when capture stood at `sample`."""
+
+    sample: int
+    jpeg: bytes
+
+
+Item = Mark | Sound | Picture
+
+
+@dataclass(slots=True)
+class _Interval:
+    turn: int
+    start: int
+    cursor: int
+    replay_from: int
+    end: int | None = None
+    opened: bool = False
+    ended: bool = False
+
+
+class Uplink:
+    """The gate of one device.
+
+    `manual` marks turns on the wire (push-to-talk); else sound flows unmarked and its end is `audioStreamEnd`.
+    `message_samples` is the length of one message; the last of a turn may be shorter.
+    """
+
+    def __init__(self, ring: Ring, *, manual: bool, message_samples: int = 640) -> None:
+        self.dropped_samples = 0
+        self._ring = ring
+        self._manual = manual
+        self._message = message_samples
+        self._backlog = round(BACKLOG_S * SAMPLE_RATE)
+        self._up = False
+        self._intervals: list[_Interval] = []
+        self._past: list[tuple[int, int]] = []
+        self._pictures: list[Picture] = []
+        self._farewell: Mark | None = None
+
+    @property
+    def turn_open(self) -> bool:
+        """True while new sound is admitted."""
+        return bool(self._intervals) and self._intervals[-1].end is None
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is left to send and no turn is open."""
+        return self._farewell is None and not self._pictures and all(i.ended for i in self._intervals)
+
+    @property
+    def queued_ms(self) -> float:
+        """Sound that is captured and admitted but not yet handed out, in ms."""
+        waiting = 0
+        for interval in self._intervals:
+            end = self._ring.written if interval.end is None else min(interval.end, self._ring.written)
+            waiting += max(0, end - interval.cursor)
+        return waiting * 1000 / SAMPLE_RATE
+
+    def open(self, turn: int, start: int) -> None:
+        """Admit sound from capture sample `start` on. An open turn ends where the new one begins."""
+        if self.turn_open:
+            self.close(start)
+        self._intervals.append(_Interval(turn, start, start, start))
+        del self._intervals[:-MOST_UNANSWERED]
+
+    def close(self, end: int) -> None:
+        """End the open turn at capture sample `end` (at the earliest where it began); a no-op when none is open."""
+        if self.turn_open:
+            interval = self._intervals[-1]
+            interval.end = max(end, interval.start)
+
+    def void(self) -> None:
+        """Drop all that was not handed out, and admit nothing captured so far. An opened turn gets its end mark."""
+        if self._up and any(i.opened and not i.ended for i in self._intervals):
+            self._farewell = Mark.ACTIVITY_END if self._manual else Mark.STREAM_END
+        self._intervals.clear()
+        self._past.clear()
+        self._pictures.clear()
+
+    def forget(self) -> None:
+        """The connection's conversation is over: like `void`, and nothing is left to be said on the wire."""
+        self.void()
+        self._farewell = None
+
+    def offer(self, picture: Picture) -> bool:
+        """Take a still for sending; False if it lies outside every turn of this conversation or was taken muted."""
+        inside = any(i.start <= picture.sample and (i.end is None or picture.sample < i.end) for i in self._intervals)
+        inside = inside or any(start <= picture.sample < end for start, end in self._past)
+        if not inside or self._ring.muted(picture.sample, picture.sample + 1):
+            return False
+        self._pictures = [picture]  # the newest is the one worth its tokens
+        return True
+
+    def answered(self) -> None:
+        """The service has begun to answer: what it was sent is heard and need not be sent again."""
+        for interval in self._intervals:
+            interval.replay_from = interval.cursor
+            if interval.ended and interval.end is not None:
+                self._past.append((interval.start, interval.end))
+        del self._past[:-8]  # a picture is asked for within a few turns or never
+        self._intervals = [i for i in self._intervals if not i.ended]
+
+    def link_down(self) -> None:
+        """Nothing is handed out until `link_up`."""
+        self._up = False
+        self._farewell = None
+
+    def link_up(self, replay: Literal["turn", "gap"] = "turn") -> None:
+        """A new connection: give marks again, and sound by the chosen replay."""
+        self._up = True
+        self._farewell = None
+        for interval in self._intervals:
+            young = self._ring.written - interval.replay_from <= self._backlog
+            if replay == "turn" and young and interval.replay_from >= self._ring.oldest:
+                interval.cursor = interval.replay_from
+                interval.ended = False
+            interval.opened = False
+        if replay == "gap":
+            self._intervals = [i for i in self._intervals if not i.ended]
+
+    def pull(self) -> Item | None:
+        """Return the next item to write, or None when nothing may or can be written now."""
+        if not self._up:
+            return None
+        if self._farewell is not None:
+            mark, self._farewell = self._farewell, None
+            return mark
+        interval = next((i for i in self._intervals if not i.ended), None)
+        if interval is None:
+            return self._picture()
+        if not interval.opened:
+            interval.opened = True
+            if self._manual:
+                return Mark.ACTIVITY_START
+        return self._picture() or self._next(interval)
+
+    def _next(self, interval: _Interval) -> Item | None:
+        self._skip_lost(interval)
+        while interval.end is None or interval.cursor < interval.end:
+            start = interval.cursor
+            end = start + self._message if interval.end is None else min(start + self._message, interval.end)
+            if end > self._ring.written:
+                return None
+            interval.cursor = end
+            if self._admits(interval, start, end):
+                return Sound(start, end, self._ring.read(start, end))
+            self.dropped_samples += end - start
+        interval.ended = True
+        return Mark.ACTIVITY_END if self._manual else Mark.STREAM_END
+
+    def _admits(self, interval: _Interval, start: int, end: int) -> bool:
+        inside = interval.start <= start < end and (interval.end is None or end <= interval.end)
+        return inside and start >= self._ring.oldest and not self._ring.muted(start, end)
+
+    def _skip_lost(self, interval: _Interval) -> None:
+        floor = max(self._ring.oldest, self._ring.written - self._backlog)
+        if interval.end is not None:
+            floor = min(floor, interval.end)
+        if interval.cursor < floor:
+            self.dropped_samples += floor - interval.cursor
+            interval.cursor = floor
+
+    def _picture(self) -> Picture | None:
+        return self._pictures.pop(0) if self._pictures else None

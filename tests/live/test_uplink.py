@@ -1,0 +1,252 @@
+"""The gate: what passes, in which order, and what never passes."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from edge_agent.audio.ring import CaptureRing
+from edge_agent.live.uplink import BACKLOG_S, Item, Mark, Picture, Sound, Uplink
+
+BLOCK = 320
+
+
+def coded(start: int, count: int) -> np.ndarray:
+    """Sound whose value tells its sample number (modulo 2**15, never zero)."""
+    return ((np.arange(start, start + count) % 32_749) + 1).astype(np.int16)
+
+
+class Bench:
+    """A ring that is filled with coded sound, and a gate on it."""
+
+    def __init__(self, *, manual: bool = True) -> None:
+        self.ring = CaptureRing()
+        self.uplink = Uplink(self.ring, manual=manual)
+
+    def capture(self, samples: int, *, muted: bool = False) -> None:
+        for _ in range(samples // BLOCK):
+            block = np.zeros(BLOCK, np.int16) if muted else coded(self.ring.written, BLOCK)
+            self.ring.append(block, muted=muted)
+
+    def pull(self) -> list[Item]:
+        out: list[Item] = []
+        while (item := self.uplink.pull()) is not None:
+            out.append(item)
+        return out
+
+
+def sound_of(items: list[Item]) -> list[tuple[int, int]]:
+    """Joined capture intervals of the sound in `items`; also checks that the bytes are those samples."""
+    joined: list[tuple[int, int]] = []
+    for item in items:
+        if isinstance(item, Sound):
+            assert np.array_equal(np.frombuffer(item.pcm, "<i2"), coded(item.start, item.end - item.start))
+            if joined and joined[-1][1] == item.start:
+                joined[-1] = (joined[-1][0], item.end)
+            else:
+                joined.append((item.start, item.end))
+    return joined
+
+
+def test_a_turn_goes_out_whole_between_its_marks() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.uplink.open(1, 8_000)
+    first = bench.pull()
+    assert first[0] is Mark.ACTIVITY_START
+    assert sound_of(first) == [(8_000, 15_680)]
+    bench.capture(16_000)
+    bench.uplink.close(20_100)
+    rest = bench.pull()
+    assert sound_of(first + rest) == [(8_000, 20_100)]
+    assert rest[-1] is Mark.ACTIVITY_END
+    assert bench.uplink.idle
+
+
+def test_what_was_said_while_connecting_arrives_in_order() -> None:
+    bench = Bench()
+    bench.capture(16_000)
+    bench.uplink.open(1, 8_000)
+    bench.capture(48_000)
+    assert bench.pull() == []
+    bench.uplink.close(60_000)
+    bench.uplink.link_up()
+    items = bench.pull()
+    assert sound_of(items) == [(8_000, 60_000)]
+    assert (items[0], items[-1]) == (Mark.ACTIVITY_START, Mark.ACTIVITY_END)
+
+
+def test_speech_older_than_the_backlog_is_dropped_and_counted() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.open(1, 0)
+    bench.capture(20 * 16_000)
+    bench.uplink.link_up()
+    ((start, _end),) = sound_of(bench.pull())
+    assert start == round((20 - BACKLOG_S) * 16_000)
+    assert bench.uplink.dropped_samples == start
+
+
+def test_mute_in_mid_turn_sends_nothing_more_but_the_end_mark() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(3_200)
+    bench.uplink.open(1, 0)
+    bench.pull()
+    bench.capture(3_200)
+    bench.uplink.void()
+    bench.capture(3_200)
+    assert bench.pull() == [Mark.ACTIVITY_END]
+
+
+def test_sound_captured_muted_never_passes_even_inside_a_turn() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(3_200)
+    bench.capture(3_200, muted=True)
+    bench.capture(3_200)
+    bench.uplink.open(1, 0)
+    bench.uplink.close(9_600)
+    assert sound_of(bench.pull()) == [(0, 3_200), (6_400, 9_600)]
+
+
+def test_an_open_turn_is_sent_again_whole_on_a_new_connection() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.uplink.open(1, 0)
+    bench.pull()
+    bench.uplink.link_down()
+    bench.capture(16_000)
+    bench.uplink.link_up("turn")
+    bench.uplink.close(32_000)
+    items = bench.pull()
+    assert items[0] is Mark.ACTIVITY_START
+    assert sound_of(items) == [(0, 32_000)]
+
+
+def test_with_gap_only_what_was_not_written_is_sent() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.uplink.open(1, 0)
+    bench.pull()
+    bench.uplink.link_down()
+    bench.capture(16_000)
+    bench.uplink.link_up("gap")
+    bench.uplink.close(32_000)
+    items = bench.pull()
+    assert items[0] is Mark.ACTIVITY_START
+    assert sound_of(items) == [(16_000, 32_000)]
+
+
+def test_an_answered_sentence_of_the_open_microphone_is_not_sent_twice() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.uplink.open(1, 0)
+    bench.pull()
+    bench.uplink.answered()
+    bench.uplink.link_down()
+    bench.capture(16_000)
+    bench.uplink.link_up("turn")
+    assert sound_of(bench.pull()) == [(16_000, 32_000)]
+
+
+def test_a_still_passes_only_if_it_was_taken_inside_a_turn() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    assert not bench.uplink.offer(Picture(9_000, b"jpeg"))
+    bench.uplink.open(1, 8_000)
+    bench.uplink.close(12_000)
+    assert not bench.uplink.offer(Picture(12_000, b"too late"))
+    assert bench.uplink.offer(Picture(9_000, b"jpeg"))
+    assert Picture(9_000, b"jpeg") in bench.pull()
+    bench.uplink.void()
+    assert not bench.uplink.offer(Picture(9_000, b"the last visitor's"))
+
+
+class Gate(RuleBasedStateMachine):
+    """Any order of events: every byte that comes out was captured inside a turn, not muted, and not voided."""
+
+    @initialize(manual=st.booleans())
+    def begin(self, manual: bool) -> None:
+        self.bench = Bench(manual=manual)
+        self.manual = manual
+        self.muted = False
+        self.turn = 0
+        self.admitted: list[list[float]] = []
+        self.void_before = 0
+        self.on_wire: str | None = None
+
+    @rule(blocks=st.integers(1, 60))
+    def capture(self, blocks: int) -> None:
+        self.bench.capture(blocks * BLOCK, muted=self.muted)
+
+    @rule(back=st.integers(0, 16_000))
+    def press(self, back: int) -> None:
+        start = max(self.bench.ring.written - back, self.void_before, 0)
+        if self.admitted:
+            start = max(start, int(min(self.admitted[-1][1], self.bench.ring.written)))
+            if self.admitted[-1][1] == float("inf"):
+                self.admitted[-1][1] = start
+        self.turn += 1
+        self.bench.uplink.open(self.turn, start)
+        self.admitted.append([start, float("inf")])
+
+    @rule(ahead=st.integers(-320, 640))
+    def release(self, ahead: int) -> None:
+        end = max(self.bench.ring.written + ahead, 0)
+        self.bench.uplink.close(end)
+        if self.admitted and self.admitted[-1][1] == float("inf"):
+            self.admitted[-1][1] = max(end, self.admitted[-1][0])
+
+    @rule()
+    def mute(self) -> None:
+        self.muted = True
+        self.bench.uplink.void()
+        self.admitted.clear()
+        self.void_before = self.bench.ring.written
+
+    @rule()
+    def unmute(self) -> None:
+        self.muted = False
+
+    @rule(up=st.booleans(), replay=st.sampled_from(["turn", "gap"]))
+    def link(self, up: bool, replay: str) -> None:
+        self.on_wire = None
+        if up:
+            self.bench.uplink.link_up("turn" if replay == "turn" else "gap")
+        else:
+            self.bench.uplink.link_down()
+
+    @rule()
+    def answered(self) -> None:
+        self.bench.uplink.answered()
+
+    @rule()
+    def pull(self) -> None:
+        for item in self.bench.pull():
+            if isinstance(item, Sound):
+                inside = any(start <= item.start and item.end <= end for start, end in self.admitted)
+                assert inside, f"{item.start}..{item.end} passed, admitted are {self.admitted}"
+                assert not self.bench.ring.muted(item.start, item.end)
+                sound_of([item])
+                if self.manual:
+                    assert self.on_wire == "open"
+            elif isinstance(item, Mark) and self.manual:
+                expected = "open" if item is Mark.ACTIVITY_START else "closed"
+                assert self.on_wire != expected, f"{item} twice"
+                self.on_wire = expected
+
+    @invariant()
+    def the_backlog_is_bounded(self) -> None:
+        if hasattr(self, "bench"):
+            assert self.bench.uplink.queued_ms <= 16 * 1000 * 8
+
+
+TestGate = Gate.TestCase
+TestGate.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
