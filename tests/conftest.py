@@ -180,14 +180,20 @@ def _refuse_blocking_calls(patch: pytest.MonkeyPatch) -> None:
     _guard(patch, subprocess.Popen, "communicate", lambda process, *_a, **_k: process.poll() is None)
     _guard(patch, socket, "create_connection")
     _guard(patch, socket, "getaddrinfo", lambda host, *_a, **_k: not _is_address(host))
-    for name in ("connect", "connect_ex", "accept", "recv", "recv_into", "recvfrom", "send", "sendall", "sendto"):
-        _guard(patch, socket.socket, name, lambda sock, *_a, **_k: _may_wait(sock))
+    # a local socket answers a connect at once, and takes a datagram, such as a note to the service manager, at once
+    for name in ("accept", "recv", "recv_into", "recvfrom"):
+        _guard(patch, socket.socket, name, lambda sock, *_a, **_k: sock.gettimeout() != 0.0)
+    _guard(patch, socket.socket, "sendall", lambda sock, *_a, **_k: sock.gettimeout() != 0.0 and not _is_note(sock))
+    for name in ("connect", "connect_ex", "send", "sendto"):
+        _guard(patch, socket.socket, name, lambda sock, *_a, **_k: sock.gettimeout() != 0.0 and not _is_local(sock))
 
 
-def _may_wait(sock: socket.socket) -> bool:
-    # a datagram to a local socket, as the service manager takes them, is handed over at once
-    local = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM
-    return sock.gettimeout() != 0.0 and not local
+def _is_local(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_UNIX
+
+
+def _is_note(sock: socket.socket) -> bool:
+    return _is_local(sock) and sock.type == socket.SOCK_DGRAM
 
 
 def _is_address(host: Any) -> bool:

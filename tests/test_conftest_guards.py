@@ -143,12 +143,13 @@ def test_long_computation_is_not_blocking():
     asyncio.run(main())
 
 
-def test_note_to_the_service_manager(tmp_path):
+def test_note_to_the_service_manager():
+    name = f"\\0edge-agent-test-{os.getpid()}"
     async def main():
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(str(tmp_path / "notify"))
+            manager.bind(name)
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.connect(str(tmp_path / "notify"))
+                sock.connect(name)
                 sock.sendall(b"READY=1")
     asyncio.run(main())
 
