@@ -1,0 +1,147 @@
+"""The systemd files: accepted by systemd, hardened, and saying what the daemon relies on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import Config, Live
+from edge_agent.errors import EXIT_CONFIG
+
+UNITS = Path(__file__).parent.parent / "systemd"
+UNIT = UNITS / "edge-agent.service"
+
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not on this machine")
+
+
+def settings(path: Path) -> dict[str, list[str]]:
+    """Return the values of each key of a unit file, in order."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line or line.startswith(("#", ";")):
+            continue
+        if line.startswith("["):
+            section = line.strip("[]")
+            continue
+        assert section, f"{path.name}:{number} stands before any section"
+        key, sign, value = line.partition("=")
+        assert sign, f"{path.name}:{number} is neither a key nor a comment: {line}"
+        assert re.fullmatch(r"[A-Z]\w*", key), f"{path.name}:{number}: {key}"
+        found.setdefault(key, []).append(value)
+    return found
+
+
+@pytest.fixture
+def runnable(tmp_path: Path) -> Path:
+    """Return a copy of the unit that starts a program which exists here, as systemd's check wants."""
+    copy = tmp_path / UNIT.name
+    copy.write_text(
+        UNIT.read_text().replace("/opt/edge-agent/current/bin/edge-agent", shutil.which("true") or "/bin/true")
+    )
+    return copy
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    assert ANALYZE
+    environment = os.environ | {"SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "cat", "LC_ALL": "C"}
+    return subprocess.run(  # noqa: PLW1510  the code is what the test looks at
+        [ANALYZE, *arguments], capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+@needs_systemd
+def test_systemd_accepts_every_line(runnable: Path) -> None:
+    answer = analyze("verify", "--man=no", "--recursive-errors=no", str(runnable))
+    complaints = [line for line in (answer.stdout + answer.stderr).splitlines() if runnable.name in line]
+    assert not complaints
+    assert answer.returncode == 0, answer.stderr
+
+
+@needs_systemd
+def test_the_check_would_notice_a_wrong_line(runnable: Path) -> None:
+    runnable.write_text(runnable.read_text().replace("RestartSec=3", "RestartSec=soon"))
+    answer = analyze("verify", "--man=no", "--recursive-errors=no", str(runnable))
+    assert f"{runnable.name}:" in answer.stdout + answer.stderr
+
+
+@needs_systemd
+def test_exposure_is_at_most_two_of_ten(runnable: Path) -> None:
+    answer = analyze("security", "--offline=true", "--threshold=20", "--no-pager", str(runnable))
+    assert answer.returncode == 0, answer.stdout[-400:] + answer.stderr
+
+
+def test_the_unit_starts_the_daemon_and_reloads_it() -> None:
+    unit = settings(UNIT)
+    assert unit["Type"] == ["notify"], "notify-reload makes systemd 252 drop the line"
+    assert unit["ExecStart"][0].endswith("/edge-agent run")
+    assert unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+
+
+def test_a_wrong_configuration_does_not_spin_and_all_else_restarts() -> None:
+    unit = settings(UNIT)
+    assert unit["RestartPreventExitStatus"] == [str(EXIT_CONFIG)]
+    assert unit["Restart"] == ["always"]
+    assert unit["StartLimitIntervalSec"] == ["0"]
+    assert float(unit["TimeoutStopSec"][0]) > 5, "SIGTERM ends the daemon within 5 s"
+    assert 15 <= float(unit["WatchdogSec"][0]) <= 30
+
+
+def test_the_device_waits_for_no_network_and_no_clock() -> None:
+    unit = settings(UNIT)
+    order = " ".join(unit.get("After", []) + unit.get("Requires", []) + unit.get("Wants", []))
+    assert "network" not in order
+    assert "time" not in order
+
+
+def test_the_credential_has_the_name_the_configuration_expects() -> None:
+    unit = settings(UNIT)
+    kind, _, name = Live().credential.partition(":")
+    assert kind == "file"
+    assert unit["LoadCredential"] == [f"{name}:/etc/edge-agent/gemini-key"]
+    assert unit["SetCredential"][0].startswith(f"{name}:"), (
+        "without a default, a missing key keeps the unit from starting"
+    )
+
+
+def test_sound_pins_and_camera_can_be_opened() -> None:
+    allowed = {value.partition(" ")[0] for value in settings(UNIT)["DeviceAllow"]}
+    assert allowed >= {"char-alsa", "char-gpiochip", "char-video4linux", "char-media", "char-dma_heap"}
+    groups = set(re.findall(r"^m edge-agent (\w+)$", (UNITS / "edge-agent.sysusers").read_text(), re.MULTILINE))
+    assert groups == {"audio", "video", "gpio"}
+
+
+def test_the_control_socket_lies_in_the_folder_the_unit_makes() -> None:
+    unit = settings(UNIT)
+    assert Path(Config().control.socket).parent == Path("/run") / unit["RuntimeDirectory"][0]
+    assert unit["User"] == unit["Group"] == ["edge-agent"]
+
+
+def test_the_key_file_is_readable_by_root_alone() -> None:
+    lines = (UNITS / "edge-agent.tmpfiles").read_text().splitlines()
+    rules = {line.split()[1]: line.split()[2:5] for line in lines if line and not line.startswith("#")}
+    assert rules["/etc/edge-agent/gemini-key"] == ["0600", "root", "root"]
+    assert rules["/etc/edge-agent/tools"][1:] == ["root", "root"], "tools count only if root owns them"
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not on this machine")
+def test_sysusers_and_tmpfiles_are_read_by_systemd(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for program, name in (("systemd-sysusers", "sysusers"), ("systemd-tmpfiles", "tmpfiles")):
+        arguments = ["--create"] if name == "tmpfiles" else []
+        answer = subprocess.run(
+            [program, *arguments, f"--root={tmp_path}", str(UNITS / f"edge-agent.{name}")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr
+    assert "edge-agent:" in (tmp_path / "etc/passwd").read_text()
+    assert (tmp_path / "etc/edge-agent/tools").is_dir()
