@@ -1,0 +1,427 @@
+"""One WebSocket to the Live API: websockets' sans-I/O core as an asyncio protocol, without a task of its own.
+
+    connection = await LiveConnection.open(
+        endpoint=endpoint, headers=headers(key), protocol=LiveProtocol(setup, profile),
+        on_event=machine.event, on_closed=machine.closed)
+    connection.send(protocol.audio(pcm))
+    await connection.close()
+
+`open` returns once the service has taken the setup, or raises one error of the tree (`causes`) within `timeout_s`, with
+nothing left behind. From then on `on_event` is called in the loop's thread for every event, in order, and `on_closed`
+exactly once: with None after our own `close`, else with what ended the connection. `SetupComplete` and events in the
+same packet come while `open` is still awaited.
+
+What is read is handled at once, so that an interruption never waits behind sound. What is sent goes to the kernel at
+once; the kernel is asked to hold no more than `NOT_SENT_BYTES` unsent, and `writable` turns False as soon as more
+than one message waits in our own buffer, until `on_writable` is called. Nothing is ever dropped here: who ignores
+`writable` makes the buffer grow.
+
+A ping goes out every `PING_INTERVAL_S`. A late pong harms nothing: the connection counts as dead only when nothing at
+all has come for `dead_after_s` although pings went out. Compression is off (sound in base64 hardly shrinks, and it
+costs more CPU than all the rest); messages above `MAX_MESSAGE_BYTES` end the connection.
+
+The key stands in the request header only. It is in no exception, log line or repr of this module, and words of the
+server that contain it are scrubbed; websockets' own debug log, which would print headers and sound, is switched off
+for our connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, PayloadTooBig, ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.uri import WebSocketURI
+
+from edge_agent.errors import AgentError, ConnectionEnded, NetworkError, ServiceRefused
+from edge_agent.live import causes
+from edge_agent.live.endpoint import Endpoint
+from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ServerEvent, SetupComplete
+
+OPEN_TIMEOUT_S = 10.0  # name, TCP, TLS, handshake and setupComplete together; some failures get no reply at all
+PING_INTERVAL_S = 20.0  # keeps address translation in home routers alive, which forget after 30 s and more
+DEAD_AFTER_S = 60.0  # the service may hold pongs back while it works, but not for a minute
+CLOSE_TIMEOUT_S = 2.0  # of the five seconds in which the daemon must end
+HAPPY_EYEBALLS_S = 0.25  # a network with broken IPv6 costs no more than this (RFC 8305's value)
+NOT_SENT_BYTES = 4096  # unsent bytes the kernel may hold: two messages of 40 ms
+
+_log = logging.getLogger("edge_agent.live.websocket")
+_log.setLevel(logging.INFO)
+
+_DATA = (Opcode.TEXT, Opcode.BINARY)
+
+
+@functools.cache
+def _default_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class LiveConnection(asyncio.Protocol):
+    """One open connection; make it with `open`."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        headers: Mapping[str, str],
+        protocol: LiveProtocol,
+        on_event: Callable[[ServerEvent], None],
+        on_closed: Callable[[AgentError | None], None],
+        dead_after_s: float = DEAD_AFTER_S,
+        ping_interval_s: float = PING_INTERVAL_S,
+    ) -> None:
+        self.on_writable: Callable[[], None] | None = None
+        """Called when `writable` turns True again."""
+        self.bytes_sent = 0
+        """Bytes of WebSocket frames and handshake handed to the transport (without TLS)."""
+        self.bytes_received = 0
+        """Bytes that came from the transport (without TLS)."""
+        self._loop = asyncio.get_running_loop()
+        self._endpoint = endpoint
+        self._headers = headers
+        self._protocol = protocol
+        self._on_event = on_event
+        self._on_closed = on_closed
+        self._dead_after_s = dead_after_s
+        self._ping_interval_s = ping_interval_s
+        self._scrub = causes.Scrubber(headers.values())
+        uri = WebSocketURI(endpoint.secure, endpoint.host, endpoint.port, endpoint.path, "")
+        self._core = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES, logger=_log)
+        self._core.debug = False
+        self._transport: asyncio.Transport | None = None
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._opened = False
+        self._closing = False
+        self._hurried = False
+        self._cause: AgentError | None = None
+        self._fragments: list[bytes | bytearray | memoryview] = []
+        self._paused = False
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        endpoint: Endpoint,
+        headers: Mapping[str, str],
+        protocol: LiveProtocol,
+        on_event: Callable[[ServerEvent], None],
+        on_closed: Callable[[AgentError | None], None],
+        timeout_s: float = OPEN_TIMEOUT_S,
+        ssl_context: ssl.SSLContext | None = None,
+        dead_after_s: float = DEAD_AFTER_S,
+        ping_interval_s: float = PING_INTERVAL_S,
+    ) -> LiveConnection:
+        """Connect, shake hands, send the setup, and return once the service has taken it.
+
+        Args:
+            endpoint: where to.
+            headers: request headers; the one with the key among them.
+            protocol: a fresh session.
+            on_event: told of every event, in order; what it raises is reported to the loop's exception handler.
+            on_closed: told once when a connection that was opened has ended.
+            timeout_s: for all of it together, in seconds.
+            ssl_context: for wss; the system's trust store if None.
+            dead_after_s: silence, in seconds and in spite of pings, after which the connection counts as dead.
+            ping_interval_s: seconds between pings.
+
+        Raises:
+            NetworkError, Overloaded, Retry: try again later.
+            ConnectionEnded: open anew (without the resumption handle, if there was one).
+            CredentialError, ServiceRefused: a person has to act.
+        """
+        connection = cls(
+            endpoint=endpoint,
+            headers=headers,
+            protocol=protocol,
+            on_event=on_event,
+            on_closed=on_closed,
+            dead_after_s=dead_after_s,
+            ping_interval_s=ping_interval_s,
+        )
+        stage = "cannot be reached"
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection._connect(ssl_context)
+                stage = "does not answer the setup"
+                await connection._ready
+        except TimeoutError:
+            raise NetworkError(f"{endpoint.host} {stage} (waited {timeout_s:g} s).") from None
+        finally:
+            if not connection._ready.done() or connection._ready.cancelled() or connection._ready.exception():
+                connection._abort()
+        connection._opened = True
+        if connection._gone.done():
+            raise connection._cause or NetworkError("The connection to the Live API was cut as it opened.")
+        return connection
+
+    def send(self, frame: bytes) -> None:
+        """Write one message at once, as a text frame. After the connection has ended this does nothing."""
+        if self._core.state is State.OPEN and not self._closing:
+            self._core.send_text(frame)
+            self._flush()
+
+    @property
+    def writable(self) -> bool:
+        """False while more than one message waits in our buffer; then hold back, `on_writable` will be called."""
+        return not self._paused
+
+    @property
+    def is_open(self) -> bool:
+        """True until the connection ends or is being closed."""
+        return self._opened and not self._closing and not self._gone.done()
+
+    async def close(self, code: int = 1000) -> None:
+        """Say good-bye and wait until the connection is gone; at most 2 s, then it is cut. May be called again."""
+        if not self._closing:
+            self._closing = True
+            if self._core.state is State.OPEN:
+                self._core.send_close(code)
+                self._flush()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            _log.info("The service did not answer the close frame; the connection is cut.")
+        finally:
+            self._abort()
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"LiveConnection({self._endpoint.host}:{self._endpoint.port}, {state})"
+
+    # asyncio.Protocol, called by the loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; the handshake starts when TLS stands."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the core and hand on what it found."""
+        self._heard_at = self._loop.time()
+        self.bytes_received += len(data)
+        self._core.receive_data(data)
+        for event in self._core.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            elif isinstance(event, Response):
+                self._response()
+        if self._core.writes:
+            self._flush()
+        if self._core.state is State.CLOSING:
+            self._hurry()
+
+    def eof_received(self) -> bool:
+        """Tell the core, and let the transport close."""
+        self._core.receive_eof()
+        self._response()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Find out what ended the connection and tell whom it concerns."""
+        self._stop_timer()
+        if self._gone.done():
+            return
+        self._core.receive_eof()
+        self._gone.set_result(None)
+        error = self._cause or self._why(exc)
+        self._cause = error
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        elif self._opened:
+            self._on_closed(None if self._closing else error)
+
+    def pause_writing(self) -> None:
+        """Note that the line is slower than we speak."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Note that the line has caught up."""
+        self._paused = False
+        if self.on_writable is not None and not self._closing:
+            self.on_writable()
+
+    # private
+
+    async def _connect(self, ssl_context: ssl.SSLContext | None) -> None:
+        endpoint = self._endpoint
+        await self._open_socket()
+        if endpoint.secure:
+            # Reading the trust store takes tens of milliseconds of CPU: once, and not in the loop.
+            context = ssl_context
+            if context is None:
+                context = await self._loop.run_in_executor(None, _default_context)
+            try:
+                secure = await self._loop.start_tls(
+                    self._require_transport(), self, context, server_hostname=endpoint.host
+                )
+            except ssl.SSLError as error:
+                raise causes.tls_error(error, endpoint.host) from None
+            except OSError as error:
+                raise NetworkError(
+                    f"{endpoint.host} broke off while the safe connection was being made "
+                    f"({error.strerror or type(error).__name__})."
+                ) from None
+            if secure is None:
+                raise NetworkError(f"{endpoint.host} broke off while the safe connection was being made.")
+            secure.set_write_buffer_limits(high=1, low=0)
+            self._transport = secure
+        request = self._core.connect()
+        for name, value in self._headers.items():
+            request.headers[name] = value
+        self._core.send_request(request)
+        self._flush()
+        self._heard_at = self._loop.time()
+        self._timer = self._loop.call_later(self._ping_interval_s, self._tick)
+
+    async def _open_socket(self) -> None:
+        """Make the TCP connection; a way through a proxy would be laid here and nowhere else."""
+        endpoint = self._endpoint
+        try:
+            transport, _ = await self._loop.create_connection(
+                lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
+            )
+        except OSError as error:
+            raise causes.connect_error(error, endpoint.host, endpoint.port) from None
+        transport.set_write_buffer_limits(high=0)
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # hints: a kernel without them still carries the stream
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_s * 1000))
+
+    def _require_transport(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise NetworkError(f"The connection to {self._endpoint.host} was cut as it opened.")
+        return self._transport
+
+    def _flush(self) -> None:
+        transport = self._transport
+        for data in self._core.data_to_send():
+            if transport is None or transport.is_closing():
+                return
+            if data:
+                self.bytes_sent += len(data)
+                transport.write(data)
+            elif transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()
+
+    def _response(self) -> None:
+        """Act on the outcome of the handshake, once it is known."""
+        failure = self._core.handshake_exc
+        if failure is not None:
+            if self._cause is None:
+                self._fail(self._handshake_error(failure))
+        elif self._core.state is State.OPEN and not self._protocol.setup_sent:
+            self._core.send_text(self._protocol.setup())
+
+    def _handshake_error(self, failure: Exception) -> AgentError:
+        if isinstance(failure, InvalidStatus):
+            response = failure.response
+            return causes.http_error(response.status_code, response.body or b"", self._scrub)
+        if isinstance(failure.__cause__, EOFError) or isinstance(failure, EOFError):
+            return NetworkError(f"{self._endpoint.host} broke off during the handshake.")
+        return ServiceRefused(
+            f"What answers at {self._endpoint.host} does not speak WebSocket; "
+            "check live.url, and whether the network wants a sign-in."
+        )
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode in _DATA and frame.fin:
+            self._message(frame.data)
+        elif frame.opcode in _DATA:
+            self._fragments = [frame.data]
+        elif frame.opcode is Opcode.CONT:
+            self._fragments.append(frame.data)
+            if frame.fin:
+                whole = b"".join(self._fragments)
+                self._fragments = []
+                self._message(whole)
+
+    def _message(self, data: bytes | bytearray | memoryview) -> None:
+        for event in self._protocol.receive(data):
+            try:
+                self._on_event(event)
+            except Exception as error:  # noqa: BLE001  one faulty listener must not cost the session
+                self._loop.call_exception_handler(
+                    {"message": f"the handler of {type(event).__name__} failed", "exception": error}
+                )
+            if type(event) is SetupComplete and not self._ready.done():
+                self._ready.set_result(None)
+
+    def _why(self, exc: Exception | None) -> AgentError:
+        core = self._core
+        if core.handshake_exc is not None:
+            return self._handshake_error(core.handshake_exc)
+        if core.close_rcvd is not None:
+            received = core.close_rcvd
+            return causes.close_error(
+                received.code,
+                received.reason,
+                self._scrub,
+                ready=self._protocol.ready,
+                resuming=self._protocol.resuming,
+            )
+        if isinstance(core.parser_exc, PayloadTooBig):
+            return ConnectionEnded(
+                f"The service sent a message larger than {MAX_MESSAGE_BYTES} bytes, so the connection was closed.",
+                code=1009,
+                reason="message too big",
+            )
+        if isinstance(core.parser_exc, ProtocolError | UnicodeDecodeError):
+            return ConnectionEnded(
+                "The service broke the rules of WebSocket, so the connection was closed.",
+                code=1002,
+                reason="protocol error",
+            )
+        if isinstance(exc, ssl.SSLError):
+            return causes.tls_error(exc, self._endpoint.host)
+        return causes.close_error(1006, "", self._scrub, ready=self._protocol.ready, resuming=self._protocol.resuming)
+
+    def _fail(self, error: AgentError) -> None:
+        self._cause = error
+        self._abort()
+
+    def _abort(self) -> None:
+        self._stop_timer()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _hurry(self) -> None:
+        """The closing handshake has begun: the peer has a moment to finish it."""
+        if not self._hurried:
+            self._hurried = True
+            self._stop_timer()
+            self._timer = self._loop.call_later(CLOSE_TIMEOUT_S, self._abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        silent_s = self._loop.time() - self._heard_at
+        if silent_s >= self._dead_after_s:
+            self._fail(
+                NetworkError(f"Nothing came from the Live API for {silent_s:.0f} s; the line is taken to be cut.")
+            )
+            return
+        if self._core.state is State.OPEN:
+            self._core.send_ping(b"")
+            self._flush()
+        wait_s = min(self._ping_interval_s, max(0.05, self._dead_after_s - silent_s))
+        self._timer = self._loop.call_later(wait_s, self._tick)
