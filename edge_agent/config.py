@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,9 +33,20 @@ Check = Callable[[Any], str | None]
 """Takes a value of the right type, returns what is allowed when it is refused, None when it is fine."""
 
 
-def setting(default: Any, why: str, *, effect: Effect = "restart", unit: str = "", check: Check | None = None) -> Any:
-    """Declare one setting of a table; `why` is the sentence `config explain` prints."""
-    metadata = {"why": why, "effect": effect, "unit": unit, "check": check}
+def setting(
+    default: Any,
+    why: str,
+    *,
+    effect: Effect = "restart",
+    unit: str = "",
+    check: Check | None = None,
+    private: bool = False,
+) -> Any:
+    """Declare one setting of a table; `why` is the sentence `config explain` prints.
+
+    A refused value of a `private` setting is never shown: people paste keys where a reference to one belongs.
+    """
+    metadata = {"why": why, "effect": effect, "unit": unit, "check": check, "private": private}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -63,10 +76,14 @@ def device(*schemes: str) -> Check:
 def _live_url(value: str) -> str | None:
     if not value:
         return None
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        return f"a URL ({error})"
     loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "scheme, host and port only; keys never stand in a URL"
+    if port == 0 or parts.username or parts.password or parts.query or parts.fragment:
+        return "scheme, host and port (1 to 65535) only; keys never stand in a URL"
     if parts.scheme == "wss" and parts.hostname:
         return None
     if parts.scheme == "ws" and loopback:
@@ -87,9 +104,11 @@ class Live:
 
     url: str = setting(
         "",
-        "Empty: Google's service. Else scheme, host and port of a twin or proxy (a path given replaces the standard one); ws:// only to this machine.",
+        "Empty: Google's service. Else scheme, host and port of a twin or proxy "
+        "(a path given replaces the standard one); ws:// only to this machine.",
         effect="connection",
         check=_live_url,
+        private=True,
     )
     api_version: str = setting(
         "v1beta",
@@ -106,6 +125,7 @@ class Live:
         "Where the key lies: file:NAME in $CREDENTIALS_DIRECTORY or a path, env:NAME.",
         effect="connection",
         check=_credential,
+        private=True,
     )
     message_ms: int = setting(
         40, "Microphone sound per message, a multiple of audio.block_ms.", unit="ms", check=between(10, 200)
@@ -156,7 +176,8 @@ class Audio:
     )
     echo: Literal["auto", "hardware", "half-duplex", "off"] = setting(
         "auto",
-        "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; hardware: the device cancels its own echo.",
+        "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; "
+        "hardware: the device cancels its own echo.",
     )
     pre_roll_ms: int = setting(
         500,
@@ -175,7 +196,8 @@ class Camera:
     source: str = setting("off", "The camera.", check=device("picamera2:", "v4l2:/dev/video0", "files:DIR", "off"))
     when: Literal["turn", "stream", "ask"] = setting(
         "turn",
-        "turn: one still as a turn starts; stream: at most one a second while listening; ask: only when the model calls look.",
+        "turn: one still as a turn starts; stream: at most one a second while listening; "
+        "ask: only when the model calls look.",
         effect="connection",
     )
     max_px: int = setting(768, "Longest side of a still; the model's native size.", unit="px", check=between(64, 4096))
@@ -194,7 +216,7 @@ class Panel:
         "button", "What sits on the pin: a push button, or a handset's hook switch (closed while lifted)."
     )
     led_gpio: int = setting(27, "BCM number of the light's pin.", check=between(0, 53))
-    led_rgb_gpio: list[int] = setting(
+    led_rgb_gpio: list[int] = setting(  # noqa: RUF009  a field with a factory, not a shared list
         [],
         "Three BCM numbers, red, green, blue, for an RGB light; wins over led_gpio.",
         check=lambda v: (
@@ -212,7 +234,8 @@ class Panel:
     )
     long_press_ms: int = setting(
         1500,
-        "A press at least this long ends the conversation (open microphone only; with push-to-talk a long press is a long sentence).",
+        "A press at least this long ends the conversation (open microphone only; "
+        "with push-to-talk a long press is a long sentence).",
         unit="ms",
         effect="now",
         check=between(500, 10000),
@@ -277,7 +300,7 @@ class Captions:
 class Tools:
     """Functions the model may call."""
 
-    allow: list[str] = setting(
+    allow: list[str] = setting(  # noqa: RUF009  a field with a factory, not a shared list
         [], "Names of the tools the model may call; empty: every tool that was found.", effect="connection"
     )
     folder: str = setting(
@@ -359,7 +382,15 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
     config: Config = _table(Config, tree, source, "")
     if config.live.message_ms % config.audio.block_ms:
         raise ConfigError(
-            f"{source}: live.message_ms = {config.live.message_ms} is not a multiple of audio.block_ms = {config.audio.block_ms}"
+            f"{source}: live.message_ms = {config.live.message_ms} is not a multiple of "
+            f"audio.block_ms = {config.audio.block_ms}"
+        )
+    panel = config.panel
+    light = panel.led_rgb_gpio or [panel.led_gpio]
+    if len({panel.button_gpio, *light}) != 1 + len(light):
+        key = "panel.led_rgb_gpio" if panel.led_rgb_gpio else "panel.led_gpio"
+        raise ConfigError(
+            f"{source}: {key} and panel.button_gpio = {panel.button_gpio} use one pin twice; every wire needs its own"
         )
     return config
 
@@ -383,21 +414,22 @@ def _table(cls: type[Any], tree: Any, source: str, prefix: str) -> Any:
 
 def _value(hint: Any, value: Any, declared: dataclasses.Field[Any], where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 1 << 53 else math.inf  # what a float holds exactly; no setting goes near
+    given = where if declared.metadata["private"] else f"{where} = {_shown(value)}"
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             allowed = ", ".join(f'"{choice}"' for choice in get_args(hint))
-            raise ConfigError(f"{where} = {_shown(value)}: allowed are {allowed}")
+            raise ConfigError(f"{given}: allowed are {allowed}")
     elif get_origin(hint) is list:
         (item,) = get_args(hint)
         if not isinstance(value, list) or any(type(entry) is not item for entry in value):
-            raise ConfigError(f"{where} = {_shown(value)}: must be a list of {_type_name(item)}")
+            raise ConfigError(f"{given}: must be a list of {_LISTED[item]}")
     elif type(value) is not hint:
-        raise ConfigError(f"{where} = {_shown(value)}: must be {_type_name(hint)}, not {_toml_name(value)}")
+        raise ConfigError(f"{given}: must be {_type_name(hint)}, not {_toml_name(value)}")
     check: Check | None = declared.metadata["check"]
     allowed_sentence = check(value) if check else None
     if allowed_sentence:
-        raise ConfigError(f"{where} = {_shown(value)}: allowed is {allowed_sentence}")
+        raise ConfigError(f"{given}: allowed is {allowed_sentence}")
     return value
 
 
@@ -409,12 +441,15 @@ def _nearest(key: str, fields: dict[str, Any], prefix: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of a terminal
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool)) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."  # a line of a terminal
 
 
 def _type_name(hint: Any) -> str:
     return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[hint]
+
+
+_LISTED = {int: "whole numbers", str: "strings"}
 
 
 def _toml_name(value: Any) -> str:
@@ -459,10 +494,8 @@ def _walk(table: Any, prefix: str) -> Iterator[Setting]:
         kind = (
             " | ".join(get_args(hint))
             if get_origin(hint) is Literal
-            else "list of whole numbers"
-            if hint == list[int]
-            else "list of strings"
-            if hint == list[str]
+            else f"list of {_LISTED[get_args(hint)[0]]}"
+            if get_origin(hint) is list
             else _type_name(hint)
         )
         meta = declared.metadata

@@ -1,0 +1,67 @@
+"""`edge-agent config`: check, show, explain."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import Config, parse, settings
+from edge_agent.service import config_command
+
+
+def _config(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    config_command.add_arguments(parser)
+    return config_command.run(parser.parse_args(words))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text('mode = "speaker"\n[audio]\nvolume = 10\n')
+    return path
+
+
+def test_check(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _config("check", "--config", str(file)) == 0
+    assert capsys.readouterr().out == f"{file}: fine, 2 settings differ from their defaults\n"
+    file.write_text("[audio]\nvolume = 'x'")
+    assert _config("check", "--config", str(file)) == 78
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "audio.volume" in captured.err
+
+
+def test_show_is_toml_that_gives_the_same(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _config("show", "--config", str(file)) == 0
+    shown = capsys.readouterr().out
+    assert 'mode = "speaker"  # default: "kiosk"' in shown
+    config = parse(tomllib.loads(shown), source="shown")
+    assert (config.mode, config.audio.volume) == ("speaker", 10)
+
+
+def test_explain(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _config("explain", "audio.pre_roll_ms") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "audio.pre_roll_ms = 500",
+        "    Sound kept from before the press, so that the first syllable is not lost.",
+        "    a whole number, ms; default 500; a change takes effect at once after a reload",
+    ]
+    assert _config("explain", "audio", "--config", str(file)) == 0
+    table = capsys.readouterr().out
+    assert "audio.volume = 10\n" in table
+    assert "live.url" not in table
+    assert _config("explain") == 0
+    everything = capsys.readouterr().out
+    assert all(f"{entry.key} = " in everything for entry in settings(Config()))
+
+
+def test_an_unknown_key_gets_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _config("explain", "audio.volumme") == 2
+    assert "did you mean audio.volume?" in capsys.readouterr().err
+    assert _config("explain", "qqqqqq") == 2
+    assert "lists all" in capsys.readouterr().err
