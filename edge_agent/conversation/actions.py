@@ -62,7 +62,9 @@ class FinishAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Silence the answer now."""
+    """Silence the answer now; `by` says what stopped it: press, voice, text, end."""
+
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ LIGHTS: tuple[tuple[Callable[[Situation], bool], str], ...] = (
     (lambda s: s.muted, "muted"),
     (lambda s: s.state is State.WAITING_FOR_CLOCK, "waiting-for-clock"),
     (lambda s: s.state is State.OFFLINE, "offline"),
-    (lambda s: True, "idle"),
+    (lambda _: True, "idle"),
 )
 """First row that holds wins. `fault` is completed with the fault's number."""
 

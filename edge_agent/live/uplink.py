@@ -152,7 +152,7 @@ class Uplink:
         """Take a still for sending; False if it lies outside every turn of this conversation or was taken muted."""
         inside = any(i.start <= picture.sample and (i.end is None or picture.sample < i.end) for i in self._intervals)
         inside = inside or any(start <= picture.sample < end for start, end in self._past)
-        if not inside or self._ring.muted(picture.sample, picture.sample + 1):
+        if not inside or self._taken_muted(picture.sample):
             return False
         self._pictures = [picture]  # the newest is the one worth its tokens
         return True
@@ -217,6 +217,10 @@ class Uplink:
     def _admits(self, interval: _Interval, start: int, end: int) -> bool:
         inside = interval.start <= start < end and (interval.end is None or end <= interval.end)
         return inside and start >= self._ring.oldest and not self._ring.muted(start, end)
+
+    def _taken_muted(self, sample: int) -> bool:
+        """Tell what the ring still knows; a mute also voids every interval, so nothing older can be a muted one."""
+        return self._ring.oldest <= sample < self._ring.written and self._ring.muted(sample, sample + 1)
 
     def _skip_lost(self, interval: _Interval) -> None:
         floor = max(self._ring.oldest, self._ring.written - self._backlog)

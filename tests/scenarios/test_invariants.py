@@ -1,0 +1,295 @@
+"""The promises of privacy and silence, over any order of events: machine, gate and playback together, in virtual time.
+
+The plumbing below is what `agent` does with actions, reduced to what the promises are about: a ring filled with coded
+sound, the gate, and a playback queue that remembers which answer each piece belongs to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from edge_agent.audio.ring import CaptureRing
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.machine import Machine, Rules
+from edge_agent.conversation.moves import State
+from edge_agent.errors import Fault
+from edge_agent.live.uplink import Mark, Picture, Sound, Uplink
+
+RATE = 16_000
+BLOCK = 320
+TALKING_LIGHTS = {"listening", "connecting", "thinking", "speaking"}
+
+
+class Device(RuleBasedStateMachine):
+    """One device, driven by people, the network, the service and time, in any order."""
+
+    @initialize(mode=st.sampled_from(["kiosk", "speaker", "hook"]), prewarm=st.booleans())
+    def begin(self, mode: str, prewarm: bool) -> None:
+        manual = mode == "kiosk"
+        self.now = 10.0
+        self.ring = CaptureRing()
+        self.uplink = Uplink(self.ring, manual=manual)
+        self.machine = Machine(
+            Rules(manual=manual, hook=mode == "hook", prewarm=prewarm, max_turn_s=20.0, answer_timeout_s=5.0),
+            jitter=lambda: 0.5,
+            strict=True,
+        )
+        self.link = "down"
+        self.intervals: list[list[float]] = []
+        self.playing: deque[tuple[int, float]] = deque()
+        self.answer = 0
+        self.stopped: set[int] = set()
+        self.tell(ev.Ready())
+
+    def tell(self, event: ev.Event) -> None:
+        for action in self.machine.handle(event, self.now):
+            self.carry_out(action, event)
+        while (
+            (deadline := self.machine.deadline) is not None and deadline <= self.now and not isinstance(event, ev.Tick)
+        ):
+            self.tell(ev.Tick())
+
+    def carry_out(self, action: do.Action, event: ev.Event) -> None:
+        match action:
+            case do.Connect():
+                assert self.link == "down", "two connections at once"
+                self.link = "opening"
+            case do.Disconnect():
+                self.link = "down"
+                self.uplink.link_down()
+            case do.OpenTurn(turn, start):
+                assert not self.machine.muted, "a turn opened while muted"
+                assert start <= self.ring.written
+                self.uplink.open(turn, start)
+                self.intervals.append([start, float("inf")])
+            case do.CloseTurn(_, end):
+                end = self.ring.written if end is None else end
+                self.uplink.close(end)
+                self.intervals[-1][1] = end
+            case do.VoidTurns():
+                self.uplink.void()
+                self.intervals.clear()
+            case do.Wipe():
+                self.uplink.forget()
+                self.ring.wipe()
+                self.intervals.clear()
+            case do.Play():
+                assert isinstance(event, ev.AnswerAudio)
+                assert self.answer not in self.stopped, "sound of a stopped answer was queued"
+                self.playing.append((self.answer, event.ms / 1000))
+            case do.Flush():
+                self.stopped.add(self.answer)
+                self.playing.clear()
+            case _:
+                pass
+        self.drain()
+
+    def drain(self) -> None:
+        while (item := self.uplink.pull()) is not None:
+            if isinstance(item, Mark):
+                continue
+            start, end = (item.start, item.end) if isinstance(item, Sound) else (item.sample, item.sample + 1)
+            assert any(a <= start and end <= b for a, b in self.intervals), "a byte passed outside every turn"
+            known = self.ring.oldest <= start and end <= self.ring.written
+            assert known or isinstance(item, Picture)
+            assert not known or not self.ring.muted(start, end), "a byte passed that was captured muted"
+            assert self.link == "up"
+            self.passed = True
+
+    @rule(tenths=st.integers(1, 60))
+    def time_passes(self, tenths: int) -> None:
+        for _ in range(tenths):
+            self.now += 0.1
+            for _ in range(5):
+                self.ring.append(np.full(BLOCK, 7, np.int16), muted=self.machine.muted)
+            self.play(0.1)
+            self.tell(ev.Tick())
+            light = self.machine.light
+            self.passed = False
+            self.drain()
+            if self.passed:
+                assert light in TALKING_LIGHTS, f"sound passed under the light {light}"
+
+    def play(self, seconds: float) -> None:
+        while self.playing and seconds > 0:
+            answer, left = self.playing[0]
+            assert answer not in self.stopped, "an old answer sounded"
+            used = min(left, seconds)
+            seconds -= used
+            if left - used < 1e-9:
+                self.playing.popleft()
+                if not self.playing:
+                    self.tell(ev.PlaybackEnded(self.ring.written))
+            else:
+                self.playing[0] = (answer, left - used)
+
+    @rule()
+    def press(self) -> None:
+        self.tell(ev.Pressed(self.ring.written))
+
+    @rule()
+    def release(self) -> None:
+        self.tell(ev.Released(self.ring.written))
+
+    @rule()
+    def mute(self) -> None:
+        self.tell(ev.Muted(self.ring.written))
+        assert not self.machine.turn_open
+        assert not self.uplink.turn_open
+
+    @rule()
+    def unmute(self) -> None:
+        self.tell(ev.Unmuted())
+
+    @rule()
+    def end(self) -> None:
+        self.tell(ev.EndAsked())
+
+    @rule()
+    def type_something(self) -> None:
+        self.tell(ev.TextAsked("hello"))
+
+    @rule(back=st.integers(0, 32_000))
+    def still(self, back: int) -> None:
+        self.uplink.offer(Picture(max(0, self.ring.written - back), b"jpeg"))
+        self.drain()
+
+    @rule()
+    def line_comes_up(self) -> None:
+        if self.link == "opening":
+            self.link = "up"
+            self.uplink.link_up()
+            self.tell(ev.LinkUp())
+            self.drain()
+
+    @rule(fault=st.sampled_from([Fault.NETWORK, Fault.SERVICE, Fault.CLOCK, None]), final=st.booleans())
+    def line_goes_down(self, fault: Fault | None, final: bool) -> None:
+        if self.link != "down":
+            self.link = "down"
+            self.uplink.link_down()
+            self.tell(ev.LinkDown(fault, "gone", final=final))
+
+    @rule(ms=st.integers(20, 5000), fresh=st.booleans())
+    def answer_sound(self, ms: int, fresh: bool) -> None:
+        if self.link != "up":
+            return
+        if fresh and self.answer in self.stopped:
+            self.tell(ev.AnswerDone())
+            self.answer += 1
+        if self.answer in self.stopped:
+            # The stopped answer's tail: it comes without a long gap, as its turn is still open.
+            before = len(self.playing)
+            self.tell_tail(ms)
+            assert len(self.playing) <= before
+        else:
+            self.uplink.answered()
+            self.tell(ev.AnswerAudio(ms))
+
+    def tell_tail(self, ms: int) -> None:
+        for action in self.machine.handle(ev.AnswerAudio(ms), self.now):
+            if isinstance(action, do.Play):
+                # Allowed only once the tail has been silent long enough to be taken for a new answer.
+                self.answer += 1
+                self.playing.clear()
+
+    @rule()
+    def answer_generated(self) -> None:
+        if self.link == "up":
+            self.tell(ev.AnswerGenerated())
+
+    @rule(idle=st.booleans())
+    def answer_done(self, idle: bool) -> None:
+        if self.link == "up":
+            self.tell(ev.AnswerDone(idle=idle))
+            self.answer += 1
+
+    @rule()
+    def server_interrupts(self) -> None:
+        if self.link == "up":
+            self.tell(ev.Interrupted())
+            assert not self.playing, "sound survived an interruption"
+
+    @rule(count=st.integers(1, 3), settle=st.booleans())
+    def tools(self, count: int, settle: bool) -> None:
+        self.tell(ev.ToolsSettled(count) if settle else ev.ToolsCalled(count))
+
+    @rule(fault=st.sampled_from(list(Fault)), cleared=st.booleans())
+    def faults(self, fault: Fault, cleared: bool) -> None:
+        self.tell(ev.FaultCleared(fault) if cleared else ev.FaultRaised(fault, "broken"))
+
+    @invariant()
+    def light_and_gate_agree(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        assert self.machine.turn_open == self.uplink.turn_open
+        if self.machine.light == "listening":
+            assert self.uplink.turn_open
+        if self.machine.light in {"idle", "muted", "offline", "starting"} or self.machine.light.startswith("fault"):
+            assert not self.uplink.turn_open
+        if self.machine.muted:
+            assert not self.uplink.turn_open
+
+    @invariant()
+    def nothing_waits_for_ever(self) -> None:
+        """Left alone, the device comes to rest: every busy state has a deadline or waits for a finger or a handset."""
+        if hasattr(self, "machine") and self.machine.state in {
+            State.CONNECTING,
+            State.LISTENING,
+            State.THINKING,
+            State.SPEAKING,
+        }:
+            owed_by_tools = self.machine._answer.calls > 0 or self.machine._answer.working
+            assert self.machine.deadline is not None or owed_by_tools
+
+    def teardown(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        self.tell(ev.EndAsked())
+        assert not self.machine.in_conversation
+        assert not self.uplink.turn_open
+        assert self.uplink.idle
+        assert not self.intervals
+
+
+TestDevice = Device.TestCase
+TestDevice.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_event_is_defined_in_every_state(state: State) -> None:
+    """Whatever comes, whenever: an answer, never an exception."""
+    examples: list[ev.Event] = [
+        ev.Ready(),
+        ev.Pressed(1),
+        ev.Released(1),
+        ev.Muted(1),
+        ev.Unmuted(),
+        ev.TextAsked("x"),
+        ev.EndAsked(),
+        ev.LinkUp(),
+        ev.LinkDown(None, "x"),
+        ev.AnswerAudio(10),
+        ev.AnswerGenerated(),
+        ev.AnswerDone(),
+        ev.Interrupted(),
+        ev.Heard(),
+        ev.ToolsCalled(1),
+        ev.ToolsSettled(1),
+        ev.PlaybackEnded(1),
+        ev.FaultRaised(Fault.CAMERA, "x"),
+        ev.FaultCleared(Fault.CAMERA),
+        ev.Tick(),
+    ]
+    assert {type(event) for event in examples} == set(ev.Event.__args__)
+    for event in examples:
+        machine = Machine(Rules())
+        machine.handle(ev.Ready(), 0.0)
+        machine.state = state
+        assert isinstance(machine.handle(event, 1.0), list)
