@@ -1,6 +1,6 @@
 """What it means that a connection failed or ended: HTTP statuses, close codes and TLS errors as errors of our tree.
 
-Pure. Each function returns the error to raise; its class says what to do (try again, open anew, stop), its sentence
+Each function returns the error to raise; its class says what to do (try again, open anew, stop), its sentence
 what a person should read. Words that come from the network are shortened, made printable, and freed of our secrets by
 the caller's `Scrubber` before they stand in a sentence.
 
@@ -22,8 +22,11 @@ Rules for close codes (the Live API's documentation and what its users report):
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Iterable
+
+from websockets.exceptions import InvalidStatus, PayloadTooBig
 
 from edge_agent.errors import (
     AgentError,
@@ -138,6 +141,30 @@ def close_error(  # noqa: PLR0911  one return per rule of the table above
     return ended(f"The Live API broke the session off (code {code}).{said}")
 
 
+def handshake_error(failure: Exception, host: str, scrub: Scrubber) -> AgentError:
+    """Return what a failed WebSocket handshake means; `failure` is the one websockets kept."""
+    if isinstance(failure, InvalidStatus):
+        return http_error(failure.response.status_code, failure.response.body or b"", scrub)
+    if isinstance(failure, EOFError) or isinstance(failure.__cause__, EOFError):
+        return NetworkError(f"{host} broke off during the handshake.")
+    return ServiceRefused(
+        f"What answers at {host} does not speak WebSocket; check live.url, and whether the network wants a sign-in."
+    )
+
+
+def broken_rules(failure: Exception) -> ConnectionEnded:
+    """Return what it means that we closed because of what the service sent."""
+    if isinstance(failure, PayloadTooBig):
+        return ConnectionEnded(
+            "The service sent a message larger than this device takes, so the connection was closed.",
+            code=1009,
+            reason="message too big",
+        )
+    return ConnectionEnded(
+        "The service broke the rules of WebSocket, so the connection was closed.", code=1002, reason="protocol error"
+    )
+
+
 def tls_error(error: ssl.SSLError, host: str) -> NetworkError:
     """Return what a failed TLS handshake means; a certificate "not yet valid" is our clock's fault."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -157,8 +184,6 @@ def tls_error(error: ssl.SSLError, host: str) -> NetworkError:
 
 def connect_error(error: OSError, host: str, port: int) -> NetworkError:
     """Return what it means that no TCP connection came about."""
-    import socket  # noqa: PLC0415  only for the class of name errors
-
     if isinstance(error, socket.gaierror):
         return NetworkError(f"The name {host} cannot be resolved; check the network and its name server.")
     if isinstance(error, ConnectionRefusedError):

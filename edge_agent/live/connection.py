@@ -37,13 +37,12 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
-from edge_agent.errors import AgentError, ConnectionEnded, NetworkError, ServiceRefused
+from edge_agent.errors import AgentError, NetworkError
 from edge_agent.live import causes
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ServerEvent, SetupComplete
@@ -325,20 +324,9 @@ class LiveConnection(asyncio.Protocol):
         failure = self._core.handshake_exc
         if failure is not None:
             if self._cause is None:
-                self._fail(self._handshake_error(failure))
+                self._fail(causes.handshake_error(failure, self._endpoint.host, self._scrub))
         elif self._core.state is State.OPEN and not self._protocol.setup_sent:
             self._core.send_text(self._protocol.setup())
-
-    def _handshake_error(self, failure: Exception) -> AgentError:
-        if isinstance(failure, InvalidStatus):
-            response = failure.response
-            return causes.http_error(response.status_code, response.body or b"", self._scrub)
-        if isinstance(failure.__cause__, EOFError) or isinstance(failure, EOFError):
-            return NetworkError(f"{self._endpoint.host} broke off during the handshake.")
-        return ServiceRefused(
-            f"What answers at {self._endpoint.host} does not speak WebSocket; "
-            "check live.url, and whether the network wants a sign-in."
-        )
 
     def _frame(self, frame: Frame) -> None:
         if frame.opcode in _DATA and frame.fin:
@@ -364,33 +352,17 @@ class LiveConnection(asyncio.Protocol):
                 self._ready.set_result(None)
 
     def _why(self, exc: Exception | None) -> AgentError:
-        core = self._core
+        core, host = self._core, self._endpoint.host
         if core.handshake_exc is not None:
-            return self._handshake_error(core.handshake_exc)
-        if core.close_rcvd is not None:
-            received = core.close_rcvd
-            return causes.close_error(
-                received.code,
-                received.reason,
-                self._scrub,
-                ready=self._protocol.ready,
-                resuming=self._protocol.resuming,
-            )
-        if isinstance(core.parser_exc, PayloadTooBig):
-            return ConnectionEnded(
-                f"The service sent a message larger than {MAX_MESSAGE_BYTES} bytes, so the connection was closed.",
-                code=1009,
-                reason="message too big",
-            )
-        if isinstance(core.parser_exc, ProtocolError | UnicodeDecodeError):
-            return ConnectionEnded(
-                "The service broke the rules of WebSocket, so the connection was closed.",
-                code=1002,
-                reason="protocol error",
-            )
+            return causes.handshake_error(core.handshake_exc, host, self._scrub)
+        if core.close_rcvd is None and core.parser_exc is not None and not isinstance(core.parser_exc, EOFError):
+            return causes.broken_rules(core.parser_exc)
         if isinstance(exc, ssl.SSLError):
-            return causes.tls_error(exc, self._endpoint.host)
-        return causes.close_error(1006, "", self._scrub, ready=self._protocol.ready, resuming=self._protocol.resuming)
+            return causes.tls_error(exc, host)
+        code, reason = (core.close_rcvd.code, core.close_rcvd.reason) if core.close_rcvd else (1006, "")
+        return causes.close_error(
+            code, reason, self._scrub, ready=self._protocol.ready, resuming=self._protocol.resuming
+        )
 
     def _fail(self, error: AgentError) -> None:
         self._cause = error

@@ -25,7 +25,7 @@ import binascii
 from collections.abc import Iterable, Sequence
 
 from edge_agent.errors import AgentError
-from edge_agent.live import messages
+from edge_agent.live import decoding, messages
 from edge_agent.live.events import (
     Audio,
     Call,
@@ -231,13 +231,13 @@ class LiveProtocol:
             return [Ignored("an empty message")]
         if len(frame) > MAX_MESSAGE_BYTES:
             return [Malformed(f"a message of {len(frame)} bytes, more than {MAX_MESSAGE_BYTES}")]
-        message, problems = messages.decode(frame)
+        message, problems = decoding.decode(frame)
         events = self._events(message)
         if not events and not problems:
-            message, problems = messages.decode_leniently(frame)
+            message, problems = decoding.decode_leniently(frame)
             events = self._events(message)
             if not events and not problems:
-                events.append(Ignored(", ".join(messages.keys(frame)) or "an empty message"))
+                events.append(Ignored(", ".join(decoding.keys(frame)) or "an empty message"))
         events.extend(Malformed(problem) for problem in problems[:8])
         return events
 
@@ -342,7 +342,7 @@ def _side_events(message: messages.ServerMessage, events: list[ServerEvent]) -> 
         resumable = bool(update.resumable)
         events.append(Resumption((update.new_handle or None) if resumable else None, resumable))
     if message.go_away is not None:
-        events.append(GoAway(messages.seconds(message.go_away.time_left)))
+        events.append(GoAway(decoding.seconds(message.go_away.time_left)))
     if message.usage_metadata is not None:
         events.append(_usage(message.usage_metadata))
     error = message.error
@@ -377,7 +377,7 @@ def _call_events(tool_call: messages.ServerToolCall, events: list[ServerEvent]) 
 
 def _voice_event(activity: messages.ServerVoiceActivity | None, signal: messages.VadSignal | None) -> ServerEvent:
     kind = (activity.type if activity else signal.vad_signal_type if signal else None) or ""
-    offset = messages.seconds(activity.audio_offset) if activity else None
+    offset = decoding.seconds(activity.audio_offset) if activity else None
     if kind.endswith(("_START", "_SOS")):
         return VoiceActivity(True, offset)
     if kind.endswith(("_END", "_EOS")):
