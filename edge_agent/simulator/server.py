@@ -1,0 +1,445 @@
+"""The twin as a server: a thin WebSocket shell around `session`, one `Session` per connection.
+
+    async with Twin(script=Script(...), key="test-key", port=0, tls=None) as twin:
+        twin.url                        # "ws://127.0.0.1:40123", to put into live.url
+        await twin.answer(Say("Yes."))  # what the next turn gets, before any rule
+        await twin.perform(GoAway(5))   # now, on every open session
+        twin.drop_connections()         # cut, no close frame
+        await twin.wait_for(lambda t: t.sessions and t.sessions[0].texts)
+        twin.sessions[0].audio          # see `record`
+
+Plain `ws://` is offered on loopback only; with an `ssl.SSLContext` it is `wss://`. The handshake is refused as Google
+refuses it: unknown path 404, no key 403, wrong key 400, wrong token 401. A key in the query works and is noted in the
+record. Keys never enter the record or the log.
+
+Text of `Say` steps is spoken before it is needed, in a worker thread; the loop never waits for espeak-ng.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import http
+import ipaddress
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+
+from edge_agent.simulator import frames, scriptfile, voice
+from edge_agent.simulator.performer import Answer
+from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
+from edge_agent.simulator.script import Call, Rule, Say, Script, Step, Turn
+from edge_agent.simulator.session import Rules, Session
+from edge_agent.simulator.sound import babble
+
+log = logging.getLogger(__name__)
+_wire_log = logging.getLogger(f"{__name__}.wire")
+_wire_log.setLevel(logging.WARNING)  # below, the library would log handshake headers, keys included
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a still of 10 MB in base64
+CLOSE_TIMEOUT_S = 1.0
+
+_PATHS = re.compile(
+    r"/ws/google\.ai\.generativelanguage\.(?P<version>v1|v1beta|v1alpha)\.GenerativeService\."
+    r"BidiGenerateContent(?P<constrained>Constrained)?"
+    r"|/ws/google\.cloud\.aiplatform\.(?P<platform>v1|v1beta1)\.LlmBidiService/BidiGenerateContent"
+)
+_SECRET_HEADERS = frozenset({"x-goog-api-key", "authorization", "cookie", "proxy-authorization"})
+
+
+class Twin:
+    """The Live API twin; see the module docstring.
+
+    Args:
+        script: what it does, or the path of a script file.
+        key: the API key, access token or ephemeral token it accepts.
+        host: where it listens; without `tls` a loopback address.
+        port: 0 takes a free one.
+        tls: makes it `wss://`.
+        limits: bounds what each session's record keeps.
+        clock: seconds, monotonic.
+        on_mark: called in the loop with the session's number for every entry of the log, as it is made.
+    """
+
+    def __init__(
+        self,
+        script: Script | Path | None = None,
+        *,
+        key: str = "test-key",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_mark: Callable[[int, Mark], None] | None = None,
+    ) -> None:
+        if tls is None and not _loopback(host):
+            raise ValueError(f"without TLS the twin listens on this machine only, not on {host}: give a certificate")
+        self.script = scriptfile.load(script) if isinstance(script, Path) else script or Script()
+        self.sessions: list[SessionRecord] = []
+        self.refused: list[int] = []  # HTTP status of every refused handshake
+        self.errors: list[BaseException] = []  # what brains raised
+        self.refuse_with: int | None = self.script.handshake_status  # HTTP status for the handshakes to come
+        self.clock = clock
+        self._key = key
+        self._host, self._port, self._tls = host, port, tls
+        self._limits = limits or Limits()
+        self._on_mark = on_mark
+        self._rules = Rules(self.script)
+        self._handles = Handles()
+        self._spoken: dict[str, bytes] = {}
+        self._lines: set[_Line] = set()
+        self._waiters: list[tuple[Callable[[Twin], Any], asyncio.Future[Any]]] = []
+        self._server: Server | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.prepare(step for rule in self.script.rules for step in rule.steps)
+        self._server = await serve(
+            self._connected,
+            self._host,
+            self._port,
+            ssl=self._tls,
+            process_request=self._check_handshake,
+            create_connection=_Connection,
+            compression="deflate" if self.script.deflate else None,
+            ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=MAX_MESSAGE_BYTES,
+            server_header=None,
+            logger=_wire_log,
+        )
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close(close_connections=True)
+            await self._server.wait_closed()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, as `live.url` wants it."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'ws' if self._tls is None else 'wss'}://{host}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def session(self) -> SessionRecord:
+        """The newest session's record."""
+        return self.sessions[-1]
+
+    async def prepare(self, steps: Iterable[Step]) -> None:
+        """Speak the text of `Say` steps now, so that it is at hand when they are performed."""
+        for text in {text for step in steps for text in _texts(step)} - self._spoken.keys():
+            self._spoken[text] = await asyncio.to_thread(voice.speak, text)
+
+    async def answer(self, *steps: Step) -> None:
+        """Answer the next turn of any session with these steps, before any rule; several calls make a queue."""
+        await self.prepare(steps)
+        self._rules.next.append(steps)
+
+    async def add_rule(self, rule: Rule) -> None:
+        """Put a rule before all others."""
+        await self.prepare(rule.steps)
+        self._rules.add(rule)
+
+    async def perform(self, *steps: Step, session: int | None = None) -> None:
+        """Do steps now, outside any turn, on the session of this number, or on every open one."""
+        await self.prepare(steps)
+        for line in tuple(self._lines):
+            if session in (None, line.session.record.number):
+                line.session.perform(steps, self.clock())
+                line.kick()
+
+    def drop_connections(self) -> None:
+        """Cut every connection without a close frame."""
+        for line in tuple(self._lines):
+            line.cut()
+
+    async def wait_for(self, condition: Callable[[Twin], Any], *, timeout_s: float = 10.0) -> Any:
+        """Return the first true value of `condition(twin)`, asked whenever something was received or sent.
+
+        Raises:
+            TimeoutError: it did not become true in time; says what the log last held.
+        """
+        value = condition(self)
+        if value:
+            return value
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        entry = (condition, future)
+        self._waiters.append(entry)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            tail = list(self.sessions[-1].marks)[-12:] if self.sessions else []
+            seen = " ".join(f"{mark.who[0]}:{mark.kind}" for mark in tail) or "no session"
+            raise TimeoutError(f"the twin waited {timeout_s:g} s in vain; it last saw: {seen}") from None
+        finally:
+            self._waiters.remove(entry)
+
+    def changed(self, record: SessionRecord, seen: int) -> int:
+        """Tell waiters and the observer what was logged beyond `seen` entries; returns the new count."""
+        new = min(record.marked - seen, len(record.marks))
+        if self._on_mark is not None and new:
+            for mark in list(record.marks)[-new:]:
+                self._on_mark(record.number, mark)
+        for condition, future in tuple(self._waiters):
+            if not future.done() and (value := condition(self)):
+                future.set_result(value)
+        return record.marked
+
+    def speak(self, text: str) -> bytes:
+        """Return prepared speech, or tones for text nobody prepared."""
+        return self._spoken[text] if text in self._spoken else babble(text)
+
+    def _check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+        status, sentence = self._judge(request)
+        if status is None:
+            return None
+        self.refused.append(status)
+        return connection.respond(http.HTTPStatus(status), sentence + "\n")
+
+    def _judge(self, request: Request) -> tuple[int | None, str]:
+        parts = urlsplit(request.path)
+        if self.refuse_with is not None:
+            return self.refuse_with, "The twin was told to refuse."
+        found = _PATHS.fullmatch(parts.path)
+        if found is None:
+            return 404, "The requested URL was not found on this server."
+        query = parse_qs(parts.query)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token if scheme in {"Token", "Bearer"} else ""
+        token = token or query.get("access_token", [""])[0]
+        if token or found["constrained"]:
+            right = hmac.compare_digest(token.encode(), self._key.encode())
+            return (None, "") if right else (401, "Request had invalid authentication credentials.")
+        key = request.headers.get("x-goog-api-key", "") or query.get("key", [""])[0]
+        if not key:
+            return (
+                403,
+                "Method doesn't allow unregistered callers. Please use API Key or other form of API consumer identity.",
+            )
+        right = hmac.compare_digest(key.encode(), self._key.encode())
+        return (None, "") if right else (400, "API key not valid. Please pass a valid API key.")
+
+    async def _connected(self, connection: ServerConnection) -> None:
+        request = connection.request
+        if request is None:
+            return
+        parts = urlsplit(request.path)
+        query = parse_qs(parts.query)
+        record = SessionRecord(
+            number=len(self.sessions) + 1,
+            path=parts.path,
+            headers={
+                name.lower(): "<redacted>" if name.lower() in _SECRET_HEADERS else value
+                for name, value in request.headers.raw_items()
+            },
+            key_in_query=bool(query.keys() & {"key", "access_token"}),
+            limits=self._limits,
+        )
+        self.sessions.append(record)
+        found = _PATHS.fullmatch(parts.path)
+        session = Session(
+            self.script,
+            record=record,
+            handles=self._handles,
+            rules=self._rules,
+            speak=self.speak,
+            api_version=(found and (found["version"] or found["platform"])) or "v1beta",
+            platform=bool(found and found["platform"]),
+        )
+        line = _Line(self, connection, session)
+        self._lines.add(line)
+        try:
+            await line.run()
+        finally:
+            self._lines.discard(line)
+
+
+class _Connection(ServerConnection):
+    """A server connection whose pongs can be held back."""
+
+    pong_delay: Callable[[], float | None] = staticmethod(lambda: 0.0)
+    """Seconds until a ping is answered, None: never."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        send_frame = self.protocol.send_frame
+
+        def later(frame: Frame) -> None:
+            if self.transport is not None and not self.transport.is_closing():
+                send_frame(frame)
+                self.send_data()
+
+        def send(frame: Frame) -> None:
+            delay = self.pong_delay() if frame.opcode is Opcode.PONG else 0.0
+            if delay is None:
+                return
+            if delay > 0.0:
+                self.loop.call_later(delay, later, frame)
+            else:
+                send_frame(frame)
+
+        self.protocol.send_frame = send  # type: ignore[method-assign]  # the library has no hook for late pongs
+
+
+class _Line:
+    """One connection: a reader, and a pump that sends what the session has due."""
+
+    def __init__(self, twin: Twin, connection: ServerConnection, session: Session) -> None:
+        self.session = session
+        self._twin = twin
+        self._connection = connection
+        self._wake = asyncio.Event()
+        self._brains: set[asyncio.Task[None]] = set()
+        self._seen = 0
+        self._cut = False
+        if isinstance(connection, _Connection):
+            connection.pong_delay = self._pong_delay
+
+    def kick(self) -> None:
+        """Let the pump look at the session again."""
+        self._wake.set()
+
+    def cut(self) -> None:
+        """Abort the TCP connection."""
+        self._cut = True
+        self._connection.transport.abort()
+
+    async def run(self) -> None:
+        """Serve until the connection has ended."""
+        pump = asyncio.create_task(self._pump())
+        try:
+            await self._read()
+        finally:
+            pump.cancel()
+            for task in (*self._brains, pump):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+                    await task
+            self._note_end()
+
+    async def _read(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frame = await self._connection.recv()
+                self.session.receive(frame, self._twin.clock())
+                self._after()
+
+    async def _pump(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for out in self.session.tick(self._twin.clock()):
+                await self._put(out)
+            self._after(kick=False)
+            due = self.session.due
+            timer = None if due is None else loop.call_later(max(0.0, due - self._twin.clock()), self._wake.set)
+            await self._wake.wait()
+            self._wake.clear()
+            if timer is not None:
+                timer.cancel()
+
+    def _after(self, *, kick: bool = True) -> None:
+        self._seen = self._twin.changed(self.session.record, self._seen)
+        wanted, self.session.wanted = self.session.wanted, None
+        if wanted is not None:
+            task = asyncio.create_task(self._think(*wanted))
+            self._brains.add(task)
+            task.add_done_callback(self._brains.discard)
+        if kick:
+            self._wake.set()
+
+    async def _think(self, answer: Answer, turn: Turn) -> None:
+        think = self._twin.script.brain
+        if think is None:
+            return
+        steps = think(turn)
+        try:
+            async for step in steps:
+                await self._twin.prepare((step,))
+                self.session.feed(answer, (step,), self._twin.clock())
+                self._wake.set()
+                if isinstance(step, Call) and step.wait:
+                    await self._twin.wait_for(lambda _: answer.hungry or not self.session.alive(answer), timeout_s=3600)
+                if not self.session.alive(answer):
+                    return
+        except Exception as error:  # a brain is the user's code: the session ends as the service would end it
+            log.exception("the twin's brain failed")
+            self._twin.errors.append(error)
+            await self._connection.close(1011, "Internal error encountered.")
+        finally:
+            close = getattr(steps, "aclose", None)
+            if close is not None:
+                await close()
+            self.session.finish(answer, self._twin.clock())
+            self._wake.set()
+
+    async def _put(self, out: frames.Out) -> None:
+        match out:
+            case frames.Emit():
+                await self._connection.send(out.data, text=not out.binary)
+            case frames.Close():
+                self.session.record.closed_by = "server"
+                await self._connection.close(out.code, out.reason)
+            case frames.Cut():
+                self.cut()
+            case frames.HalfFrame():
+                self._cut = True
+                head = bytes([0x82, 126]) + out.size.to_bytes(2, "big")
+                self._connection.transport.write(head + b"{" * (out.size // 2))
+                self._connection.transport.close()
+
+    def _pong_delay(self) -> float | None:
+        pong = self._twin.script.pong
+        if pong == "never" or self.session.stalled(self._twin.clock()):
+            return None
+        return 0.0 if pong == "normal" else float(pong)
+
+    def _note_end(self) -> None:
+        record = self.session.record
+        code = 1006 if self._cut else self._connection.close_code or 1006
+        record.closed = (code, self._connection.close_reason or "")
+        if self._cut or record.closed_by == "server":
+            record.closed_by = "server"
+        else:
+            record.closed_by = "client"
+        self.session.lost(self._twin.clock())
+        self._seen = self._twin.changed(record, self._seen)
+
+
+def _texts(step: Step) -> list[str]:
+    if isinstance(step, Say) and step.sound is None:
+        return [step.text]
+    if isinstance(step, Call):
+        return [text for inner in step.reply for text in _texts(inner)]
+    return []
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
