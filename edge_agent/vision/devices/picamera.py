@@ -4,8 +4,8 @@ One YUV420 stream, at most `max_px` on its longest side in the sensor's proporti
 enough for a Zero 2 W. The camera settles at 30 frames a second and then idles at 3, because what costs is the running
 sensor and not the still. JPEG is made in memory by picamera2's software encoder; nothing touches the disk.
 
-Refused with a `DeviceError`: picamera2 missing or not importable, no camera, camera in use. A camera that gives no frame
-for `CAPTURE_S` has stalled, which libcamera does not report; `StreamEnded` then asks to open it anew.
+Refused with a `DeviceError`: picamera2 missing or not importable, no camera, camera in use. A camera that gives no
+frame for `CAPTURE_S` has stalled, which libcamera does not report; `StreamEnded` then asks to open it anew.
 """
 
 from __future__ import annotations
