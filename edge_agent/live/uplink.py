@@ -150,9 +150,7 @@ class Uplink:
 
     def offer(self, picture: Picture) -> bool:
         """Take a still for sending; False if it lies outside every turn of this conversation or was taken muted."""
-        inside = any(i.start <= picture.sample and (i.end is None or picture.sample < i.end) for i in self._intervals)
-        inside = inside or any(start <= picture.sample < end for start, end in self._past)
-        if not inside or self._taken_muted(picture.sample):
+        if not self._covers(picture.sample):
             return False
         self._pictures = [picture]  # the newest is the one worth its tokens
         return True
@@ -231,4 +229,13 @@ class Uplink:
             interval.cursor = floor
 
     def _picture(self) -> Picture | None:
-        return self._pictures.pop(0) if self._pictures else None
+        while self._pictures:
+            picture = self._pictures.pop(0)
+            if self._covers(picture.sample):  # the turn may have been closed earlier than it was taken
+                return picture
+        return None
+
+    def _covers(self, sample: int) -> bool:
+        inside = any(i.start <= sample and (i.end is None or sample < i.end) for i in self._intervals)
+        inside = inside or any(start <= sample < end for start, end in self._past)
+        return inside and not self._taken_muted(sample)

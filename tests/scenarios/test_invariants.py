@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.answer import DISCARD_S
 from edge_agent.conversation.machine import Machine, Rules
 from edge_agent.conversation.moves import State
 from edge_agent.errors import Fault
@@ -46,6 +47,8 @@ class Device(RuleBasedStateMachine):
         self.playing: deque[tuple[int, float]] = deque()
         self.answer = 0
         self.stopped: set[int] = set()
+        self.server_open = False
+        self.tail_at = 0.0
         self.tell(ev.Ready())
 
     def tell(self, event: ev.Event) -> None:
@@ -64,6 +67,8 @@ class Device(RuleBasedStateMachine):
             case do.Disconnect():
                 self.link = "down"
                 self.uplink.link_down()
+                self.server_open = False
+                self.answer += 1
             case do.OpenTurn(turn, start):
                 assert not self.machine.muted, "a turn opened while muted"
                 assert start <= self.ring.written
@@ -85,8 +90,11 @@ class Device(RuleBasedStateMachine):
                 assert self.answer not in self.stopped, "sound of a stopped answer was queued"
                 self.playing.append((self.answer, event.ms / 1000))
             case do.Flush():
-                self.stopped.add(self.answer)
+                self.stopped |= {answer for answer, _ in self.playing}
                 self.playing.clear()
+                if self.server_open:
+                    self.stopped.add(self.answer)
+                    self.tail_at = self.now
             case _:
                 pass
         self.drain()
@@ -174,30 +182,23 @@ class Device(RuleBasedStateMachine):
         if self.link != "down":
             self.link = "down"
             self.uplink.link_down()
+            self.server_open = False
+            self.answer += 1
             self.tell(ev.LinkDown(fault, "gone", final=final))
 
-    @rule(ms=st.integers(20, 5000), fresh=st.booleans())
-    def answer_sound(self, ms: int, fresh: bool) -> None:
+    @rule(ms=st.integers(20, 5000))
+    def answer_sound(self, ms: int) -> None:
         if self.link != "up":
             return
-        if fresh and self.answer in self.stopped:
-            self.tell(ev.AnswerDone())
-            self.answer += 1
-        if self.answer in self.stopped:
-            # The stopped answer's tail: it comes without a long gap, as its turn is still open.
-            before = len(self.playing)
-            self.tell_tail(ms)
-            assert len(self.playing) <= before
-        else:
-            self.uplink.answered()
-            self.tell(ev.AnswerAudio(ms))
-
-    def tell_tail(self, ms: int) -> None:
-        for action in self.machine.handle(ev.AnswerAudio(ms), self.now):
-            if isinstance(action, do.Play):
-                # Allowed only once the tail has been silent long enough to be taken for a new answer.
-                self.answer += 1
-                self.playing.clear()
+        self.uplink.answered()
+        talking = self.uplink.turn_open and self.machine.rules.manual
+        if talking or (self.server_open and self.answer in self.stopped and self.now - self.tail_at < DISCARD_S):
+            self.stopped.add(self.answer)
+            self.tail_at = self.now
+        elif self.answer in self.stopped:
+            self.answer += 1  # so long after the last piece of the stopped answer that it must be another one
+        self.server_open = True
+        self.tell(ev.AnswerAudio(ms))
 
     @rule()
     def answer_generated(self) -> None:
@@ -207,8 +208,9 @@ class Device(RuleBasedStateMachine):
     @rule(idle=st.booleans())
     def answer_done(self, idle: bool) -> None:
         if self.link == "up":
-            self.tell(ev.AnswerDone(idle=idle))
+            self.server_open = False
             self.answer += 1
+            self.tell(ev.AnswerDone(idle=idle))
 
     @rule()
     def server_interrupts(self) -> None:
