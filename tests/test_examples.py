@@ -1,0 +1,100 @@
+"""The example configurations: accepted as they stand, explained key by key, and telling the deployments apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from edge_agent import config
+
+ROOT = Path(__file__).parent.parent
+MADE_BY_THE_DEMO = {"docs/pictures/demo-timeline.png"}
+EXAMPLES = sorted((ROOT / "docs/examples").glob("*.toml"))
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda path: path.stem)
+def example(request: pytest.FixtureRequest) -> Path:
+    path = request.param
+    assert isinstance(path, Path)
+    return path
+
+
+def test_the_three_deployments_have_an_example() -> None:
+    assert [path.stem for path in EXAMPLES] == ["field", "kiosk", "speaker"]
+
+
+def test_an_example_loads_as_it_stands(example: Path) -> None:
+    config.load(example)
+
+
+def test_every_key_of_an_example_is_explained_above_it(example: Path) -> None:
+    explained = False
+    for number, line in enumerate(example.read_text().splitlines(), 1):
+        if line.startswith("#"):
+            explained = True
+        elif re.match(r"\w+ *=", line):
+            assert explained, f"{example.name}:{number} has no sentence: {line}"
+        else:
+            explained = False
+
+
+def test_an_example_holds_no_secret(example: Path) -> None:
+    assert not re.search(r"AIza|[A-Za-z0-9_-]{39}", example.read_text())
+
+
+def test_kiosk_marks_turns_and_forgets_soon() -> None:
+    kiosk = config.load(ROOT / "docs/examples/kiosk.toml")
+    assert kiosk.manual_turns
+    assert kiosk.idle_timeout_s <= 15
+    assert kiosk.captions.file == ""
+
+
+def test_speaker_listens_openly_with_a_device_that_cancels_its_echo() -> None:
+    speaker = config.load(ROOT / "docs/examples/speaker.toml")
+    assert not speaker.manual_turns
+    assert speaker.echo == "hardware"
+
+
+def test_field_uses_the_hook_and_little_data() -> None:
+    field = config.load(ROOT / "docs/examples/field.toml")
+    assert field.panel.button == "hook"
+    assert field.live.message_ms > config.Live().message_ms
+    assert not field.live.prewarm
+
+
+def test_readme_and_hardware_name_files_that_exist() -> None:
+    for page in (ROOT / "README.md", ROOT / "hardware.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+            if "://" not in target and target not in MADE_BY_THE_DEMO:
+                assert (page.parent / target).exists(), f"{page.name} points to {target}"
+
+
+def test_settings_quoted_in_the_hardware_page_are_accepted() -> None:
+    text = (ROOT / "hardware.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        config.parse(tomllib.loads(block), source="hardware.md")
+
+
+@pytest.mark.skipif(shutil.which("aplay") is None, reason="aplay is not on this machine")
+@pytest.mark.parametrize("name", ["edge_mic", "edge_speaker"])
+def test_alsa_reads_the_names_of_the_sound_card(name: str, tmp_path: Path) -> None:
+    both = tmp_path / "alsa.conf"
+    both.write_text(f"</usr/share/alsa/alsa.conf>\n<{ROOT / 'docs/examples/asound.conf'}>\n")
+    answer = subprocess.run(
+        ["aplay", "-q", "-D", name, "-d", "1", "/dev/zero"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=os.environ | {"ALSA_CONFIG_PATH": str(both), "LC_ALL": "C"},
+    )
+    assert f"Unknown PCM {name}" not in answer.stderr
+    assert answer.returncode == 0 or "sndrpigooglevoi" in answer.stderr, answer.stderr
