@@ -1,0 +1,120 @@
+"""`edge-agent tools list|try`: see what the model may call, and call it yourself.
+
+    edge-agent tools list                               every tool with its parameters and source, and what was skipped
+    edge-agent tools try opening_hours day=weekend      the answer exactly as the model would get it
+
+`try` runs the tool as the daemon would, with its deadline and its limits, in this process. Values are written as text;
+for a parameter that is not a text, as JSON (`days=[1,2]`). Exit codes: 0 answered, 1 answered with an error, 2 usage.
+"""
+# ruff: noqa: T201  a command prints its answer
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from edge_agent.config import DEFAULT_PATH, Config, load
+from edge_agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_USAGE, ConfigError
+from edge_agent.tools.builtin import NoDevice, device_tools
+from edge_agent.tools.declare import Kind, Tool
+from edge_agent.tools.registry import Found, find_tools
+from edge_agent.tools.runner import Answer, Call, ToolRunner
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `edge-agent tools`."""
+    parser.add_argument("--config", type=Path, help=f"the configuration; default: {DEFAULT_PATH}, if it exists")
+    actions = parser.add_subparsers(dest="action", metavar="list|try", required=True)
+    text = "List the tools the model may call, and what was skipped."
+    listing = actions.add_parser("list", help=text, description=text)
+    listing.add_argument("--json", action="store_true", help="print the declarations as the service gets them")
+    text = "Call a tool and print its answer."
+    trying = actions.add_parser("try", help=text, description=text)
+    trying.add_argument("name", metavar="NAME")
+    trying.add_argument("arguments", nargs="*", metavar="KEY=VALUE")
+
+
+def run(args: argparse.Namespace, *, owner_uid: int = 0) -> int:
+    """Carry out one `tools` command; return the exit code. `owner_uid`: see `registry.find_tools`."""
+    try:
+        config = load(args.config) if args.config or DEFAULT_PATH.exists() else Config()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    found = find_tools(
+        folder=Path(config.tools.folder),
+        allow=config.tools.allow,
+        functions=device_tools(NoDevice(), camera=config.camera.source != "off"),
+        owner_uid=owner_uid,
+    )
+    if args.action == "list":
+        return _list(found, as_json=args.json)
+    return _try(found, args.name, args.arguments, config.tools.deadline_s)
+
+
+def parse_argument(tool: Tool, text: str) -> tuple[str, Any]:
+    """Return name and value of `KEY=VALUE`, the value as JSON unless the tool wants a text there.
+
+    Raises:
+        ValueError: a sentence: no `=`, or not JSON.
+    """
+    name, equals, written = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text}: arguments are written KEY=VALUE")
+    kinds = {parameter.name: parameter.kind for parameter in tool.parameters}
+    if name not in kinds or kinds[name].api_type == "STRING":
+        return name, written
+    try:
+        return name, json.loads(written)
+    except ValueError:
+        raise ValueError(f"{text}: {name} is {_shown(kinds[name])}, to be written as JSON") from None
+
+
+def _list(found: Found, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([tool.declaration() for tool in found.tools.values()], indent=2, ensure_ascii=False))
+    else:
+        for tool in found.tools.values():
+            parameters = ", ".join(
+                f"{one.name}: {_shown(one.kind)}{'' if one.required else ' (optional)'}" for one in tool.parameters
+            )
+            print(f"{tool.name}({parameters})  [{tool.source}]\n    {tool.description}")
+        if not found.tools:
+            print("No tools were found.")
+    for skipped in found.skipped:
+        print(skipped, file=sys.stderr)
+    return EXIT_OK
+
+
+def _try(found: Found, name: str, arguments: list[str], deadline_s: float) -> int:
+    tool = found.tools.get(name)
+    if tool is None:
+        for skipped in found.skipped:
+            print(skipped, file=sys.stderr)
+        print(f"There is no tool {name}; known are: {', '.join(found.tools) or 'none'}.", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        given = dict(parse_argument(tool, text) for text in arguments)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+
+    def ignore(_answer: Answer) -> None:
+        """`run` returns the answer itself."""
+
+    async def call() -> Answer:
+        return await ToolRunner(found.tools, deadline_s=deadline_s, on_answer=ignore).run(Call("try", name, given))
+
+    answer = asyncio.run(call())
+    print(json.dumps(answer.response, indent=2, ensure_ascii=False))
+    return EXIT_OK if answer.ok else EXIT_FAILED
+
+
+def _shown(kind: Kind) -> str:
+    if kind.items is not None:
+        return f"array of {_shown(kind.items)}"
+    return " | ".join(kind.words) if kind.words else kind.api_type.lower()
