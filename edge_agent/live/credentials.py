@@ -95,25 +95,29 @@ def _read_file(name: str, environ: Mapping[str, str]) -> str:
             f"The key file {path} cannot be opened ({error.strerror}); "
             "it must be readable by the user edge-agent runs as."
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise CredentialError(f"{path} is a directory; name the file in it that holds the key.")
-        if not stat.S_ISREG(status.st_mode):
-            raise CredentialError(f"{path} is not a regular file; put the key into one.")
-        # systemd guards its credentials directory by the directory's own permissions.
-        if not given and status.st_mode & 0o006:
-            raise CredentialError(f"Every user can read or change the key file {path}; type: chmod 600 {path}")
-        try:
-            content = file.read(MAX_KEY_BYTES + 1)
-        except OSError as error:
-            raise CredentialError(f"The key file {path} cannot be read: {error.strerror}.") from None
+    try:
+        _check_kind(path, os.fstat(descriptor), given_by_systemd=given)
+        content = os.read(descriptor, MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise CredentialError(f"The key file {path} cannot be read: {error.strerror}.") from None
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_KEY_BYTES:
         raise CredentialError(f"{path} is larger than {MAX_KEY_BYTES} bytes; that is not a key.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CredentialError(f"{path} is not a text file; it must hold the key and nothing else.") from None
+
+
+def _check_kind(path: Path, status: os.stat_result, *, given_by_systemd: bool) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise CredentialError(f"{path} is a directory; name the file in it that holds the key.")
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError(f"{path} is not a regular file; put the key into one.")
+    # systemd guards its credentials directory by the directory's own permissions.
+    if not given_by_systemd and status.st_mode & 0o006:
+        raise CredentialError(f"Every user can read or change the key file {path}; type: chmod 600 {path}")
 
 
 def _absent(name: str, path: Path, directory: str) -> str:

@@ -149,7 +149,7 @@ class LiveProtocol:
     def text(self, text: str) -> bytes:
         """Return a message with live text; like speech, it counts as activity of the user."""
         self._refuse_early()
-        return messages.encode(messages.ClientMessage(realtime_input=messages.RealtimeInput(text=text)))
+        return messages.encode(messages.ClientMessage(realtime_input=messages.RealtimeInput(text=_utf8(text))))
 
     def turn(self, text: str, turn_complete: bool = True, *, picture: bytes = b"") -> bytes:
         """Return a turn of the user, in text (and a JPEG), for the history; `turn_complete` asks for the reply.
@@ -158,7 +158,7 @@ class LiveProtocol:
         """
         self._refuse_early()
         self._refuse_content()
-        parts = [messages.Part(text=text)] if text else []
+        parts = [messages.Part(text=_utf8(text))] if text else []
         if picture:
             if not picture.startswith(b"\xff\xd8"):
                 raise ProtocolMisuse("A picture in a turn must be JPEG.")
@@ -179,7 +179,7 @@ class LiveProtocol:
         """
         if not self.ready:
             self._refuse_early()
-        contents = [messages.Content(role=role, parts=[messages.Part(text=text)]) for role, text in turns]
+        contents = [messages.Content(role=role, parts=[messages.Part(text=_utf8(text))]) for role, text in turns]
         if any(content.role not in {"user", "model"} for content in contents):
             raise ProtocolMisuse('The role of a turn is "user" or "model".')
         if self._history_due:
@@ -223,7 +223,10 @@ class LiveProtocol:
                 messages.FunctionResponse(id=r.id, name=r.name, response=r.response, parts=r.parts) for r in responses
             ]
         answer = messages.ToolResponse(function_responses=list(responses))
-        return messages.encode(messages.ClientMessage(tool_response=answer))
+        try:
+            return messages.encode(messages.ClientMessage(tool_response=answer))
+        except (TypeError, ValueError, RecursionError):
+            raise ProtocolMisuse("The answer to a call must be plain JSON data.") from None
 
     def receive(self, frame: bytes | bytearray | memoryview | str) -> list[ServerEvent]:
         """Return what one message says; see the module's docstring. Never raises."""
@@ -318,6 +321,11 @@ class LiveProtocol:
             raise ProtocolMisuse(
                 f"The {self._profile.family} model takes no clientContent in the middle of a session; send live text."
             )
+
+
+def _utf8(text: str) -> str:
+    """Return the text with what UTF-8 cannot carry (half of a surrogate pair) replaced by "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _client_content(turns: list[messages.Content] | None, *, turn_complete: bool) -> bytes:

@@ -65,6 +65,7 @@ def build_setup(
     thinking_budget: int | None = None,
     google_search: bool = False,
     translate_to: str = "",
+    echo_translation: bool = False,
     temperature: float | None = None,
     media_resolution: str = "",
     vocabulary: Sequence[str] = (),
@@ -91,6 +92,7 @@ def build_setup(
         thinking_budget: for families that take a budget, in tokens; 0 is off.
         google_search: let the model search the web (needs quota for it).
         translate_to: BCP-47 code; the translation model needs it, no other takes it.
+        echo_translation: repeat what is already said in that language.
         temperature: of sampling, 0 to 2.
         media_resolution: "low" (64 tokens a still), "medium" or "high" (256).
         vocabulary: words that transcripts should get right.
@@ -124,7 +126,11 @@ def build_setup(
             response_modalities=[profile.modality],
             speech_config=speech if speech != messages.SpeechConfig() else None,
             thinking_config=_thinking(profile, thinking_level, thinking_budget),
-            translation_config=messages.TranslationConfig(target_language_code=translate_to) if translate_to else None,
+            translation_config=messages.TranslationConfig(
+                target_language_code=translate_to, echo_target_language=echo_translation or None
+            )
+            if translate_to
+            else None,
             temperature=_checked_temperature(temperature),
             media_resolution=_resolution(media_resolution),
         ),
