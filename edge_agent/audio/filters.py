@@ -85,9 +85,6 @@ class Decimator:
     delay_s = 47.5 / CARD_RATE
     """Group delay of the FIR, seconds."""
 
-    memory_s = _DOWN_TAPS / CARD_RATE
-    """Sound older than this has left the FIR, seconds."""
-
     def __init__(self, *, gain_db: float = 0.0, channel: Channel = "auto") -> None:
         self.gain_db = gain_db
         self.clipped = 0
@@ -100,6 +97,7 @@ class Decimator:
         self._states = np.zeros(_ROWS + 1, np.float32)  # the DC estimate before the first row, then what each row adds
         self._before = np.zeros(_ROWS + 1, np.float32)  # the DC estimate before each row, and after the last
         self._held = 0
+        self._forget = False
         self._line = np.zeros(_DOWN_TAPS, np.float32)
         self._reserve(10)
         self._choice = _SlotChoice() if channel == "auto" else None
@@ -125,6 +123,10 @@ class Decimator:
     def decided(self) -> bool:
         """False while `auto` still compares the slots."""
         return self._choice is None
+
+    def forget(self) -> None:
+        """Let nothing taken so far come out any more: the next block finds the filters settled on its own mean."""
+        self._forget = True
 
     def process(self, block: NDArray[np.int32]) -> NDArray[np.int16]:
         """Filter a block (n, 2) int32; returns every whole 10 ms (m,) int16, m a multiple of 160."""
@@ -159,6 +161,12 @@ class Decimator:
 
     def _take(self, block: NDArray[np.int32]) -> None:
         """Append the block's chosen slot to the line; while choosing, unit by unit."""
+        if self._forget and len(block):
+            self._forget = False
+            mean = block.mean(axis=0)
+            level = float(mean.mean() if self._channel == "mono" else mean[self._slot])
+            self._line[: _DOWN_TAPS + self._held] = level
+            self._states[0] = level / 65_536.0
         done = 0
         while self._choice is not None and done < len(block):
             piece = block[done : done + _DOWN_UNIT - self._held % _DOWN_UNIT]
@@ -290,6 +298,7 @@ class Interpolator:
         self._product = np.empty((_ROWS, 2 * 2 * _UP_ROW), np.float32)
         self._filled = 0  # samples of the present product
         self._done = 0  # its rows that were already handed out
+        self._zeros = 0  # samples of silence since the last sound
         self._out = np.empty((0, 2), np.int32)
 
     def process(self, samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.int32]:
@@ -298,6 +307,7 @@ class Interpolator:
         if frames > len(self._out):
             self._out = np.empty((frames, 2), np.int32)
         scale = np.float32(1 / 32_768) if samples.dtype == np.int16 else None
+        self._zeros = 0
         done = made = 0
         while done < len(samples):
             piece = samples[done : done + _ROWS * _UP_ROW - self._filled]
@@ -311,6 +321,23 @@ class Interpolator:
             done += len(piece)
             made = self._render(made)
         return self._out[:made]
+
+    def silence(self, count: int) -> NDArray[np.int32]:
+        """Do as `process` would with `count` zeros, without arithmetic once the last sound has left the filter."""
+        unit = _ROWS * _UP_ROW
+        before = self._zeros
+        if before < 2 * unit:  # the product and the samples before it may still hold sound
+            found = self.process(np.zeros(count, np.float32))
+        else:
+            rows = (self._filled + count) // _UP_ROW - self._done
+            self._filled = (self._filled + count) % unit
+            self._done = self._filled // _UP_ROW
+            if len(self._out) < rows * 2 * _UP_ROW:
+                self._out = np.empty((rows * 2 * _UP_ROW, 2), np.int32)
+            found = self._out[: rows * 2 * _UP_ROW]
+            found[:] = 0
+        self._zeros = before + count
+        return found
 
     def _render(self, made: int) -> int:
         """Compute the rows that are now whole; returns the frames in `_out`."""

@@ -114,6 +114,8 @@ class PlaybackQueue:
         self._after_fade: list[PlaybackEvent] = []
         self.gaps = 0
         """Times an answer ran dry, so far."""
+        self.played = 0
+        """Samples of answers pulled so far, fades included."""
         # from the one to the other
         self._ends: deque[int] = deque()
 
@@ -141,8 +143,8 @@ class PlaybackQueue:
 
     @property
     def dry_ms(self) -> float:
-        """How long a begun answer has been waiting for more sound, milliseconds."""
-        return self._gap * 1_000 / RATE if self._state is _State.DRY else 0.0
+        """How long an answer has been waiting for more sound, before its start or in a gap, milliseconds."""
+        return self._gap * 1_000 / RATE
 
     def put(self, samples: NDArray[np.int16]) -> float:
         """Queue samples (n,) of an answer; returns the milliseconds dropped because the queue is full."""
@@ -231,7 +233,7 @@ class PlaybackQueue:
             self._state, self._gap = _State.IDLE, 0
             return True
         if self._state is _State.IDLE and waiting > 0 and (ended or waiting >= self._need):
-            self._state, self._clean, self._rise = _State.PLAYING, True, PAUSE_SAMPLES
+            self._state, self._clean, self._rise, self._gap = _State.PLAYING, True, PAUSE_SAMPLES, 0
             events.append(Started(self._clock))
             return True
         if self._state is _State.DRY:
@@ -256,6 +258,7 @@ class PlaybackQueue:
         into[: len(rise)] *= rise
         self._rise += len(rise)
         self._clock += len(into)
+        self.played += len(into)
         return len(into)
 
     def _play_fade(self, into: NDArray[np.float32], events: list[PlaybackEvent]) -> int:
@@ -263,6 +266,7 @@ class PlaybackQueue:
         into[:count] = self._fade[:count]
         self._fade = self._fade[count:]
         self._clock += count
+        self.played += count
         if not len(self._fade):
             events += self._after_fade
             self._after_fade.clear()
@@ -271,7 +275,7 @@ class PlaybackQueue:
     def _advance(self, count: int) -> None:
         """Let time pass in silence."""
         self._clock += count
-        if self._state is _State.DRY:
+        if self._state is _State.DRY or self._written > self._read:
             self._gap += count
 
     def _copy(self, into: NDArray[np.float32]) -> None:

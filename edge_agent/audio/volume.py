@@ -80,3 +80,7 @@ class VolumeRamp:
             self._at += ramped
         if self._to != 1:
             samples[ramped:] *= self._to
+
+    def finish(self) -> None:
+        """Take on the set volume at once, where nothing is being heard."""
+        self._at = RAMP_SAMPLES

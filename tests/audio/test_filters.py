@@ -236,3 +236,13 @@ def test_lowering_the_rate_removes_what_cannot_be_kept() -> None:
 def test_a_rate_that_is_no_rate_is_refused() -> None:
     with pytest.raises(ValueError, match="4000 to 192000"):
         resample(np.zeros(10, np.float32), 0, 24_000)
+
+
+@pytest.mark.parametrize("ragged", [0, 100])
+def test_what_is_forgotten_never_comes_out(ragged: int) -> None:
+    down = Decimator(channel="left")
+    down.process(card_tone(50, 0.5 + ragged / 48_000, level=0.9))
+    down.forget()
+    quiet = card_tone(1_000, 0.1, level=0.001)
+    quiet[:, 0] += int(0.05 * FULL)  # an offset does not thump either
+    assert np.abs(down.process(quiet)).max() < 50
