@@ -1,0 +1,118 @@
+"""The device's own sentences: what it says when the model cannot, in the owner's language.
+
+    prompts = load("de")                       # or load("de", extra_dir=Path("/etc/edge-agent/prompts"))
+    sentence = prompts.sentence("fault-4")     # text and language
+    speech = speak(sentence.text, sentence.language)     # in a thread: (s16le mono bytes, sample rate), or None
+
+Each language is a file `<code>.toml` beside this module, `name = "sentence"`. An owner's folder may change single
+sentences or add a language. What a language lacks is said in English, in an English voice. `NAMES` lists every sentence
+and when it is said.
+"""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import ConfigError, Fault
+from edge_agent.prompts.voice import speak
+
+__all__ = ["NAMES", "Prompts", "Sentence", "languages", "load", "speak"]
+
+log = logging.getLogger(__name__)
+
+FALLBACK = "en"
+MAX_CHARACTERS = 300  # a sentence is heard in one breath, not read
+
+NAMES: dict[str, str] = {
+    "ready": "The device has started and can be used.",
+    "offline": "A person wants to talk while there is no network.",
+    "waiting_for_clock": "A person wants to talk before the clock is right.",
+    "no_answer": "The service did not answer in time.",
+    "muted": "The microphone was made mute, or somebody speaks to a mute device.",
+    "unmuted": "The microphone hears again.",
+    "slow_line": "The line is slower than speech.",
+    "speech_lost": "Speech was dropped because the line was away for too long.",
+    "turn_too_long": "A turn ended by itself.",
+    "conversation_too_long": "A conversation ended by itself.",
+    "limit": "A budget is used up.",
+    "button_stuck": "The button has been pressed for implausibly long.",
+    "no_picture": "A picture was asked for and there is none.",
+    "goodbye": "The conversation ends.",
+    **{f"fault-{fault.value}": f"Fault {fault.value} ({fault.name.lower()}), with what to do." for fault in Fault},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence, and the language it is written in."""
+
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Every sentence of `NAMES`, in the language asked for where it exists."""
+
+    language: str
+    sentences: Mapping[str, Sentence]
+
+    def sentence(self, name: str) -> Sentence:
+        """Return the sentence called `name`, a key of `NAMES` (KeyError otherwise)."""
+        return self.sentences[name]
+
+
+def languages(extra_dir: Path | None = None) -> list[str]:
+    """Return the codes of all languages, the owner's included."""
+    folders = [Path(__file__).parent, *([extra_dir] if extra_dir else [])]
+    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+
+
+def load(language: str, extra_dir: Path | None = None) -> Prompts:
+    """Read the sentences of a language.
+
+    Args:
+        language: A code such as `de` or `de-CH`; the region counts only if there is a file for it.
+        extra_dir: The owner's folder, whose sentences win.
+
+    Raises:
+        ConfigError: names a file that cannot be read, its key, and what is allowed. An unknown language is no error:
+            it is logged, and English is used.
+    """
+    sentences = {name: Sentence(text, FALLBACK) for name, text in _read(Path(__file__).with_name("en.toml")).items()}
+    code = language.replace("_", "-")
+    base = code.partition("-")[0].lower()
+    known = False
+    for folder in (Path(__file__).parent, extra_dir):
+        for stem in dict.fromkeys((base, code)):
+            path = folder / f"{stem}.toml" if folder else None
+            if path is not None and path.is_file():
+                known = True
+                sentences |= {name: Sentence(text, stem) for name, text in _read(path).items()}
+    if not known:
+        log.warning(
+            "There are no sentences in %r (conversation.prompts); the device speaks English. Known: %s",
+            language,
+            ", ".join(languages(extra_dir)),
+        )
+    return Prompts(code if known else FALLBACK, sentences)
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        tree: dict[str, Any] = tomllib.loads(path.read_bytes().decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    for name, text in tree.items():
+        if name not in NAMES:
+            raise ConfigError(f"{path}: unknown sentence {name}; allowed are {', '.join(NAMES)}")
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"{path}: {name} must be a text that is not empty")
+        if len(text) > MAX_CHARACTERS:
+            raise ConfigError(f"{path}: {name} has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
+    return tree

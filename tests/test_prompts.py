@@ -1,0 +1,189 @@
+"""The device's own sentences: complete in every language, changeable by the owner, spoken without a network."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import stat
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_agent import prompts
+from edge_agent.conversation import indicator
+from edge_agent.errors import ConfigError, Fault
+from edge_agent.prompts import NAMES, languages, load, speak, voice
+
+_SHIPPED = ["de", "en", "es", "fr"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    voice.forget()
+    yield
+    voice.forget()
+
+
+def test_four_languages_are_shipped() -> None:
+    assert languages() == _SHIPPED
+
+
+@pytest.mark.parametrize("language", _SHIPPED)
+def test_no_sentence_is_missing_or_left_in_english(language: str) -> None:
+    file = Path(prompts.__file__).with_name(f"{language}.toml")
+    tree = tomllib.loads(file.read_text())
+    assert list(tree) == list(NAMES), "every sentence, in the order of the table"
+    english = load("en")
+    for name, text in tree.items():
+        assert text[0].isupper(), name
+        assert text.endswith("."), name
+        assert language == "en" or text != english.sentence(name).text, name
+    assert len(set(tree.values())) == len(tree), "no two sentences are the same"
+
+
+@pytest.mark.parametrize("language", _SHIPPED)
+def test_every_fault_says_what_to_do(language: str) -> None:
+    for fault in Fault:
+        text = load(language).sentence(f"fault-{fault.value}").text
+        assert text.count(".") >= 2 or "," in text or ";" in text, f"{text!r} only complains"
+
+
+def test_everything_the_indicator_says_exists() -> None:
+    for signal in indicator.SIGNALS.values():
+        names = [f"fault-{fault.value}" for fault in Fault] if signal.prompt == "fault" else [signal.prompt]
+        assert not signal.prompt or set(names) <= set(NAMES)
+
+
+def test_a_region_falls_back_to_its_language() -> None:
+    assert load("de-AT").sentence("goodbye") == prompts.Sentence("Auf Wiedersehen.", "de")
+    assert load("fr_CA").sentence("goodbye").language == "fr"
+
+
+def test_an_unknown_language_is_english_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert load("tlh").sentence("goodbye") == prompts.Sentence("Goodbye.", "en")
+    assert "no sentences in 'tlh'" in caplog.text
+    assert "de, en, es, fr" in caplog.text
+
+
+def test_the_owner_changes_sentences_and_adds_languages(tmp_path: Path) -> None:
+    (tmp_path / "de.toml").write_text('goodbye = "Tschüss."')
+    (tmp_path / "nl.toml").write_text('goodbye = "Tot ziens."')
+    (tmp_path / "de-CH.toml").write_text('goodbye = "Uf Wiederluege."')
+    german = load("de", tmp_path)
+    assert german.sentence("goodbye").text == "Tschüss."
+    assert german.sentence("muted").text == "Mein Mikrofon ist aus."
+    swiss = load("de-CH", tmp_path)
+    assert swiss.sentence("goodbye") == prompts.Sentence("Uf Wiederluege.", "de-CH")
+    dutch = load("nl", tmp_path)
+    assert dutch.sentence("goodbye") == prompts.Sentence("Tot ziens.", "nl")
+    assert dutch.sentence("muted") == prompts.Sentence("My microphone is off.", "en"), "in an English voice"
+    assert languages(tmp_path) == ["de", "de-CH", "en", "es", "fr", "nl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("godbye = 'x'", "unknown sentence godbye"),
+        ("goodbye = 3", "goodbye must be a text"),
+        ("goodbye = ' '", "not empty"),
+        (f"goodbye = '{'x' * 301}'", "301 characters"),
+        ("goodbye", "cannot be read"),
+    ],
+)
+def test_mistakes_of_the_owner_are_named(tmp_path: Path, text: str, part: str) -> None:
+    (tmp_path / "en.toml").write_text(text)
+    with pytest.raises(ConfigError, match=part) as caught:
+        load("en", tmp_path)
+    assert str(tmp_path / "en.toml") in str(caught.value)
+
+
+espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+
+
+@espeak
+@pytest.mark.parametrize("language", _SHIPPED)
+def test_a_sentence_is_spoken(language: str) -> None:
+    speech = speak(load(language).sentence("fault-4").text, language)
+    assert speech is not None
+    pcm, rate = speech
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    assert rate == 22050
+    assert 2 < len(samples) / rate < 15, "seconds"
+    assert np.sqrt(np.mean(samples**2)) > 300, "it is sound, not silence"
+
+
+@espeak
+def test_what_was_spoken_once_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = speak("Hello.", "en")
+
+    def never(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(subprocess, "run", never)
+    assert speak("Hello.", "en") is first
+
+
+@espeak
+def test_an_unknown_voice_is_replaced_by_the_english_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert speak("Hello.", "xx") == speak("Hello.", "en")
+    assert "English voice" in caplog.text
+
+
+@espeak
+def test_a_text_that_looks_like_an_option_is_spoken() -> None:
+    speech = speak("--version", "en")
+    assert speech is not None
+    assert len(speech.pcm) > 10_000
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice, "_synthesize", lambda *_: voice.Speech(b"\0\0", 8000))
+    for number in range(200):
+        speak(str(number), "en")
+    assert len(voice._kept) == voice.MAX_KEPT
+    assert ("199", "en") in voice._kept
+
+
+def _fake_espeak(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = folder / "espeak-ng"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+@pytest.mark.parametrize(
+    ("script", "part"),
+    [
+        ("cat > /dev/null; echo broken >&2; exit 3", "espeak-ng failed: broken"),
+        ("cat > /dev/null; echo not a wav", "no WAV sound"),
+        ("cat > /dev/null", "no WAV sound"),
+    ],
+)
+def test_a_broken_voice_is_silence_and_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str, part: str
+) -> None:
+    _fake_espeak(tmp_path, script, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        assert speak("Hello.", "en") is None
+        assert speak("Hello.", "en") is None
+    assert len(caplog.records) == 1
+    assert part in caplog.text
+
+
+def test_a_voice_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _fake_espeak(tmp_path, "exec sleep 60", monkeypatch)
+    monkeypatch.setattr(voice, "DEADLINE_S", 0.1)
+    assert speak("Hello.", "en") is None
+    assert "longer than 0.1 s" in caplog.text
+
+
+def test_no_voice_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert speak("Hello.", "en") is None
+    assert "apt install espeak-ng" in caplog.text
