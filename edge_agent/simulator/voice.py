@@ -24,14 +24,18 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from edge_agent.simulator.script import Brain, Call, FunctionCall, Hear, Say, Step, Turn
-from edge_agent.simulator.sound import ANSWER_RATE, HEARD_RATE, babble, from_pcm, resample, rms_dbfs, silence
+from edge_agent.simulator.sound import ANSWER_RATE, HEARD_RATE, babble, from_pcm, resample, rms_dbfs, to_pcm
 
 log = logging.getLogger(__name__)
 
 SPEAKING_DEADLINE_S = 20.0
 UNKNOWN = "I only know a few phrases here, and that was none of them. Try: what time is it."
 NOTHING = "I heard nothing."
+
+_FLOOR = 20.0 / 32768.0  # RMS of the noise floor, about -64 dBFS
 
 _STORY = (
     "Once there was a lighthouse keeper who counted the ships every night. One night he counted one too many, "
@@ -87,7 +91,9 @@ def _wav(data: bytes) -> tuple[bytes, int]:
 
 
 class Ear:
-    """Understands 16 kHz sound as one phrase of the grammar.
+    """Understands 16 kHz sound as one phrase of the grammar; what only begins like one is not understood.
+
+    A grammar must fit what it hears to something: a sentence that sounds much like a phrase is taken for it.
 
     Raises:
         RuntimeError: pocketsphinx is absent; the sentence of `why_deaf`.
@@ -100,18 +106,21 @@ class Ear:
 
         grammar = resources.files("edge_agent.simulator") / "data" / "commands.gram"
         with resources.as_file(grammar) as path:
-            self._decoder: Any = Decoder(jsgf=str(path), samprate=HEARD_RATE, loglevel="FATAL")
+            self._decoder: Any = Decoder(jsgf=str(path), samprate=HEARD_RATE, cmn="batch", loglevel="FATAL")
 
     def hear(self, pcm: bytes) -> str:
         """Return the phrase in 16 kHz s16le mono, empty where it is none of the grammar; blocks for about 0.1 s."""
         if rms_dbfs(from_pcm(pcm)) < -60.0:  # nobody spoke
             return ""
-        padded = silence(0.2, rate=HEARD_RATE) + pcm + silence(0.3, rate=HEARD_RATE)
+        padded = np.pad(from_pcm(pcm), HEARD_RATE * 3 // 10)
+        # The acoustic model never met digital silence: without a noise floor nothing is recognised.
+        floor = np.random.Generator(np.random.PCG64(1)).normal(0.0, _FLOOR, len(padded))
         self._decoder.start_utt()
-        self._decoder.process_raw(padded, no_search=False, full_utt=True)
+        self._decoder.process_raw(to_pcm(padded + floor), no_search=False, full_utt=True)
         self._decoder.end_utt()
         found = self._decoder.hyp()
-        return str(found.hypstr) if found is not None else ""
+        phrase = str(found.hypstr) if found is not None else ""
+        return phrase if _COMPLETE.fullmatch(phrase) else ""
 
 
 def reply(phrase: str, turn: Turn, now: dt.datetime) -> tuple[Step, ...]:
@@ -157,8 +166,8 @@ def _fixed(text: str) -> Callable[[re.Match[str], Turn, dt.datetime], tuple[Step
 
 
 _REPLIES: tuple[tuple[str, Callable[[re.Match[str], Turn, dt.datetime], tuple[Step, ...]]], ...] = (
-    ("what time", _time),
-    ("what day", _date),
+    ("what time is it", _time),
+    ("what day is it", _date),
     ("what do you see|what is this", _see),
     ("turn the light (on|off)", _light),
     ("tell me a story", _fixed(_STORY)),
@@ -172,6 +181,8 @@ _REPLIES: tuple[tuple[str, Callable[[re.Match[str], Turn, dt.datetime], tuple[St
     ("stop", _fixed("All right.")),
     ("good bye", _fixed("Good bye.")),
 )
+
+_COMPLETE = re.compile("(?:please )?(?:" + "|".join(pattern for pattern, _ in _REPLIES) + ")")
 
 
 def brain(*, ear: Ear | None = None, clock: Callable[[], dt.datetime] | None = None) -> Brain:
