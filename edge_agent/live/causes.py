@@ -66,6 +66,9 @@ class Scrubber:
         """Return at most 200 printable characters of `text`, secrets replaced."""
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
+            for length in range(len(secret) - 1, 7, -1):  # a close reason is cut at 123 bytes, perhaps within the key
+                if text.endswith(secret[:length]):
+                    text = text[:-length] + "[secret]"
         printable = "".join(c if c.isprintable() else " " for c in text)
         return " ".join(printable.split())[:200]
 
@@ -196,7 +199,7 @@ def _message(body: bytes | bytearray) -> str:
     try:
         error = json.loads(body)
     except (ValueError, RecursionError):
-        text = bytes(body[:400]).decode("utf-8", "replace").strip()
+        text = bytes(body).decode("utf-8", "replace").strip()
         return "" if text.startswith("<") else text
     if isinstance(error, list) and error:
         error = error[0]

@@ -159,7 +159,8 @@ class LiveConnection(asyncio.Protocol):
         except TimeoutError:
             raise NetworkError(f"{endpoint.host} {stage} (waited {timeout_s:g} s).") from None
         finally:
-            if not connection._ready.done() or connection._ready.cancelled() or connection._ready.exception():
+            connection._ready.cancel()
+            if connection._ready.cancelled() or connection._ready.exception():
                 connection._abort()
         connection._opened = True
         if connection._gone.done():
