@@ -12,9 +12,9 @@ exactly once: with None after our own `close`, else with what ended the connecti
 same packet come while `open` is still awaited.
 
 What is read is handled at once, so that an interruption never waits behind sound. What is sent goes to the kernel at
-once; the kernel is asked to hold no more than `NOT_SENT_BYTES` unsent, and `writable` turns False as soon as more
-than one message waits in our own buffer, until `on_writable` is called. Nothing is ever dropped here: who ignores
-`writable` makes the buffer grow.
+once. `writable` turns False as soon as more than one message waits, in our buffer or unsent in the kernel's, until
+`on_writable` is called: what was handed over can no longer be taken back by a mute. Nothing is ever dropped here; who
+ignores `writable` makes the buffers grow.
 
 A ping goes out every `PING_INTERVAL_S`. A late pong harms nothing: the connection counts as dead only when nothing at
 all has come for `dead_after_s` although pings went out. Compression is off (sound in base64 hardly shrinks, and it
@@ -28,11 +28,12 @@ for our connections.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import functools
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -52,7 +53,10 @@ PING_INTERVAL_S = 20.0  # keeps address translation in home routers alive, which
 DEAD_AFTER_S = 60.0  # the service may hold pongs back while it works, but not for a minute
 CLOSE_TIMEOUT_S = 2.0  # of the five seconds in which the daemon must end
 HAPPY_EYEBALLS_S = 0.25  # a network with broken IPv6 costs no more than this (RFC 8305's value)
-NOT_SENT_BYTES = 4096  # unsent bytes the kernel may hold: two messages of 40 ms
+HELD_BYTES = 2048  # what the kernel may hold unsent before we hold back: one message of 40 ms (1.8 kB with TLS)
+LOOK_AGAIN_S = 0.02  # the kernel does not tell when it has sent; half a message later we ask again
+
+_SIOCOUTQNSD = 0x894B  # linux/sockios.h: bytes in the send queue that were not put on the wire
 
 _log = logging.getLogger("edge_agent.live.websocket")
 _log.setLevel(logging.INFO)
@@ -106,6 +110,7 @@ class LiveConnection(asyncio.Protocol):
         self._cause: AgentError | None = None
         self._fragments: list[bytes | bytearray | memoryview] = []
         self._paused = False
+        self._look: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -175,8 +180,19 @@ class LiveConnection(asyncio.Protocol):
 
     @property
     def writable(self) -> bool:
-        """False while more than one message waits in our buffer; then hold back, `on_writable` will be called."""
-        return not self._paused
+        """False while more than one message waits to be sent; then hold back, `on_writable` will be called."""
+        if self._paused:
+            return False
+        if self._unsent() <= HELD_BYTES:
+            return True
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_AGAIN_S, self._look_again)
+        return False
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came, on the loop's clock."""
+        return self._heard_at
 
     @property
     def is_open(self) -> bool:
@@ -248,10 +264,9 @@ class LiveConnection(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Note that the line has caught up."""
+        """Note that our own buffer is empty again."""
         self._paused = False
-        if self.on_writable is not None and not self._closing:
-            self.on_writable()
+        self._tell_writable()
 
     # private
 
@@ -293,14 +308,14 @@ class LiveConnection(asyncio.Protocol):
             transport, _ = await self._loop.create_connection(
                 lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
             )
+            transport.set_write_buffer_limits(high=0)
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "linux":
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_s * 1000))
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, HELD_BYTES)
         except OSError as error:
             raise causes.connect_error(error, endpoint.host, endpoint.port) from None
-        transport.set_write_buffer_limits(high=0)
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # hints: a kernel without them still carries the stream
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_s * 1000))
 
     def _require_transport(self) -> asyncio.Transport:
         if self._transport is None:
@@ -385,6 +400,25 @@ class LiveConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _unsent(self) -> int:
+        """Bytes that the kernel holds and has not put on the wire; 0 where it cannot be asked."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or sys.platform != "linux":
+            return 0
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
+        return int.from_bytes(answer, sys.byteorder)
+
+    def _look_again(self) -> None:
+        self._look = None
+        self._tell_writable()
+
+    def _tell_writable(self) -> None:
+        if not self._closing and not self._gone.done() and self.writable and self.on_writable is not None:
+            self.on_writable()
 
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._heard_at
