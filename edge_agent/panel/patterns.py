@@ -51,7 +51,7 @@ NAMES = (
 )
 FAULT_NAMES = tuple(f"fault-{fault.value}" for fault in Fault)
 
-FADE_STEP_US = 40_000  # 25 steps a second look smooth; more would only wake the processor more often
+FADE_STEP_US = 60_000  # smooth enough for a fade of a second; each step wakes the processor, day and night while idle
 ON = 0.5  # a light without brightness is on from this level
 MIN_STEP_MS = 10  # shorter steps are not seen
 MAX_STEP_MS = 60_000  # a longer step is a typing error
