@@ -74,6 +74,11 @@ def rendered(samples: NDArray[np.int16]) -> NDArray[np.float64]:
     return Interpolator().process(np.append(samples, tail))[:, 0] / FULL
 
 
+def alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Equal but for the rounding of float32, which may differ by the row of the filter's product."""
+    return one.shape == other.shape and bool(np.abs(one - other).max() < 2**-21)
+
+
 def correlation(sound: NDArray[np.float64], code: NDArray[np.float64]) -> float:
     """The highest normalised match of `code` anywhere in `sound`."""
     size = 1 << (len(sound) + len(code)).bit_length()
@@ -91,7 +96,7 @@ def test_an_answer_comes_out_whole_and_its_ends_are_told() -> None:
     engine.end_of_answer()
     assert engine.queue_ms == 1_000.0
     sound = bench.run(55)
-    assert np.array_equal(sound[: 48_000 + 64], rendered(answer)[: 48_000 + 64])
+    assert alike(sound[: 48_000 + 64], rendered(answer)[: 48_000 + 64])
     assert not sound[48_000 + 64 :].any()
     assert bench.events == [AnswerStarted(3 * BLOCK + 32), AnswerEnded(3 * BLOCK + 48_000 + 32)]
     assert engine.frames_out_total == 58 * BLOCK
@@ -159,7 +164,7 @@ def test_an_answer_queued_right_behind_a_flush_is_whole() -> None:
     engine.play(new.tobytes())
     engine.end_of_answer()
     sound = bench.run(60)
-    assert np.array_equal(sound[336 + 64 : 336 + 48_000], rendered(new)[64:48_000])
+    assert alike(sound[336 + 64 : 336 + 48_000], rendered(new)[64:48_000])
     names = [type(event) for event in bench.events]
     assert names == [AnswerStarted, Flushed, AnswerStarted, AnswerEnded]
 
@@ -182,7 +187,7 @@ def test_sixty_seconds_of_duplex_lose_and_double_nothing() -> None:
     bench.run(400)
     assert np.array_equal(np.frombuffer(ring.read(0, 960_000), np.int16), Decimator(channel="left").process(spoken))
     start = next(event.frame for event in bench.events if isinstance(event, AnswerStarted)) - 32
-    assert np.array_equal(bench.sound[start : start + 120 * 24_000], rendered(answer)[: 120 * 24_000])
+    assert alike(bench.sound[start : start + 120 * 24_000], rendered(answer)[: 120 * 24_000])
     assert [type(event) for event in bench.events] == [AnswerStarted, AnswerEnded]
 
 
@@ -212,7 +217,7 @@ def test_a_prompt_waits_for_the_answer_and_survives_its_flush() -> None:
     assert engine.prompt_ms == 200
     engine.flush()
     sound = bench.run(20)
-    assert np.array_equal(sound[336 + 64 : 336 + 9_600], rendered(prompt)[64:9_600])
+    assert alike(sound[336 + 64 : 336 + 9_600], rendered(prompt)[64:9_600])
     assert engine.prompt_ms == 0
 
 
@@ -242,7 +247,7 @@ def test_hush_stops_prompts_and_cues_but_not_the_answer() -> None:
     engine.play(answer.tobytes())
     engine.end_of_answer()
     engine.hush()
-    assert np.array_equal(bench.run(20)[:19_200], rendered(answer)[:19_200])
+    assert alike(bench.run(20)[:19_200], rendered(answer)[:19_200])
 
 
 def test_cues_are_mixed_over_the_answer() -> None:
