@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.filters import UP_RATE
 from edge_agent.audio.pacer import RATE_HZ, OutputPacer
 from edge_agent.errors import AgentError, DeviceError, Fault, StreamEnded
 
@@ -103,6 +104,7 @@ class Sound:
         self._ring_ms = 0.0
         self._captured = 0
         self._committed = 0
+        self._mark = (engine.captured, self._started)  # capture samples in the ring, and when the last was heard
         self._counts = {"input_xruns": 0, "output_xruns": 0, "late": 0}
 
     def start(self) -> None:
@@ -146,13 +148,15 @@ class Sound:
         return self._ring_ms
 
     def sample_at(self, now: float) -> int:
-        """The capture sample (16 kHz) that is being heard at `now`: what has been read, and what must have come since."""
-        since = min(max(0.0, now - self._last_read), 2 * self._frames / RATE_HZ)
-        return self._engine.captured + round(since * 16_000)
+        """The capture sample (16 kHz) being heard at `now`: what has been read, and what must have come since."""
+        captured, read_at = self._mark
+        since = min(max(0.0, now - read_at), 2 * self._frames / RATE_HZ)
+        return captured + round(since * UP_RATE)
 
     def captured_at(self, sample: int) -> float:
         """When capture sample `sample` was heard, monotonic seconds; the device's own delay is not known."""
-        return self._last_read - (self._engine.captured - sample) / 16_000
+        captured, read_at = self._mark
+        return read_at - (captured - sample) / UP_RATE
 
     @property
     def xruns(self) -> int:
@@ -252,6 +256,7 @@ class Sound:
         except Exception as error:  # noqa: BLE001  as above
             failure = error
         step = self._engine.step(block, now, frames)
+        self._mark = (self._engine.captured, now)
         if frames:
             self._committed += frames
             try:

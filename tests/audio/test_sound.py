@@ -287,5 +287,19 @@ def test_an_error_that_is_no_devices_ends_the_thread_and_is_told() -> None:
     assert microphone.closed_in == loudspeaker.closed_in == ["sound"]
 
 
+def test_samples_and_moments_belong_together() -> None:
+    stage = Stage([Microphone()], [Loudspeaker()])
+    stage.sound.start()
+    stage.until_captured(0.2)
+    assert stage.sound.stop(NEVER_S)
+    written = stage.engine.captured
+    last = stage.sound.captured_at(written)
+    assert last == pytest.approx(time.monotonic(), abs=NEVER_S)
+    assert stage.sound.sample_at(last) == written
+    assert stage.sound.sample_at(last + 0.005) == written + 80
+    assert stage.sound.sample_at(last + 60) == written + 2 * 160  # a device that stopped is not extrapolated
+    assert stage.sound.captured_at(written - 1_600) == pytest.approx(last - 0.1)
+
+
 def test_stop_before_start_is_fine() -> None:
     assert Stage([], []).sound.stop(0.1)
