@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from edge_agent.errors import ConfigError
@@ -516,3 +516,19 @@ def changes(old: Config, new: Config) -> list[Setting]:
     """Return the settings of `new` whose value differs from `old`; their `effect` says when each takes hold."""
     before = {entry.key: entry.value for entry in settings(old)}
     return [entry for entry in settings(new) if before[entry.key] != entry.value]
+
+
+def adopt(old: Config, new: Config) -> Config:
+    """Return `new` with every setting that takes effect at a restart as it stands in `old`."""
+    return cast("Config", _adopted(old, new))
+
+
+def _adopted(old: Any, new: Any) -> Any:
+    values = {}
+    for declared in dataclasses.fields(new):
+        before, after = getattr(old, declared.name), getattr(new, declared.name)
+        if dataclasses.is_dataclass(after):
+            values[declared.name] = _adopted(before, after)
+        else:
+            values[declared.name] = before if declared.metadata["effect"] == "restart" else after
+    return type(new)(**values)

@@ -150,7 +150,7 @@ class Machine:
             self._out.append(do.Report("defect", complaint))
         if state is not self.state:
             self.state = state
-            self.why = move.why
+            self.why = self._reason() or move.why
         self._show()
         return self._out
 
@@ -378,6 +378,11 @@ class Machine:
             self._play_out()
 
     # Steps the rules are made of.
+
+    def _reason(self) -> str:
+        """The last thing this event reported, in a person's words; "" if nothing."""
+        said = [action for action in self._out if isinstance(action, do.Report)]
+        return f"{said[-1].event}: {said[-1].why}" if said else ""
 
     def _derive(self) -> State:
         if not self._started:

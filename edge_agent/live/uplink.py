@@ -88,7 +88,8 @@ class Uplink:
     """The gate of one device.
 
     `manual` marks turns on the wire (push-to-talk); else sound flows unmarked and its end is `audioStreamEnd`.
-    `message_samples` is the length of one message; the last of a turn may be shorter.
+    `message_samples` is the length of one message. Messages end on multiples of it, which are block ends too, so that
+    none waits for a part of a block; the first and the last of a turn may be shorter.
     """
 
     def __init__(self, ring: Ring, *, manual: bool, message_samples: int = 640) -> None:
@@ -202,7 +203,9 @@ class Uplink:
         self._skip_lost(interval)
         while interval.end is None or interval.cursor < interval.end:
             start = interval.cursor
-            end = start + self._message if interval.end is None else min(start + self._message, interval.end)
+            end = start - start % self._message + self._message
+            if interval.end is not None:
+                end = min(end, interval.end)
             if end > self._ring.written:
                 return None
             interval.cursor = end

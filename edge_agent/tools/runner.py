@@ -85,6 +85,10 @@ class ToolRunner:
         """The ids of calls that will still be answered."""
         return frozenset(self._calls)
 
+    def replace(self, tools: Mapping[str, Tool]) -> None:
+        """Take other tools for the calls to come."""
+        self._tools = tools
+
     def start(self, calls: Iterable[Call]) -> None:
         """Begin calls; each will be answered through `on_answer`. An id that is still pending is ignored."""
         loop = asyncio.get_running_loop()

@@ -57,7 +57,8 @@ def test_a_turn_goes_out_whole_between_its_marks() -> None:
     bench.uplink.open(1, 8_000)
     first = bench.pull()
     assert first[0] is Mark.ACTIVITY_START
-    assert sound_of(first) == [(8_000, 15_680)]
+    assert sound_of(first) == [(8_000, 16_000)]
+    assert all(item.end % 640 == 0 for item in first if isinstance(item, Sound)), "messages end where blocks end"
     bench.capture(16_000)
     bench.uplink.close(20_100)
     rest = bench.pull()

@@ -1,0 +1,188 @@
+"""One device's way to the service: opens a connection when told to, keeps the resumption handle, closes in order.
+
+    session = Session(prepare=prepare, on_event=on_event, on_up=on_up, on_down=on_down)
+    session.connect(resume=False)     # returns at once; on_up or on_down will be called
+    session.send(frame)
+    session.disconnect()              # at once deaf; the closing handshake goes on behind
+    session.forget()                  # the handle is gone: the next connection is a stranger's
+    await session.close()
+
+The old connection is closed before a new one is opened: the service refuses to resume a session that is still open.
+A connection that was given up never calls back, whatever it still does. Events of a handle's kind are kept here and
+also passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_agent.errors import AgentError, ConnectionEnded, NetworkError
+from edge_agent.live.connection import LiveConnection
+from edge_agent.live.endpoint import Endpoint
+from edge_agent.live.protocol import LiveProtocol, Resumption, ServerEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that one connection is opened with. `headers` hold the key: do not log."""
+
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    protocol: LiveProtocol
+
+
+class Session:
+    """At most one connection at a time; every method belongs to the loop's thread.
+
+    Args:
+        prepare: builds the order for a connection with this resumption handle (None: a new session); may raise
+            AgentError (no key, a setting the model refuses), which goes to `on_down`.
+        on_event: told of every event of the connection that is up or coming up.
+        on_up: the connection is set up; True if it resumed a session.
+        on_down: it could not be opened, or was lost; the error says what to do.
+        ssl_context: for wss; the system's trust store if None.
+    """
+
+    def __init__(
+        self,
+        *,
+        prepare: Callable[[str | None], Order],
+        on_event: Callable[[ServerEvent], None],
+        on_up: Callable[[bool], None],
+        on_down: Callable[[AgentError], None],
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.protocol: LiveProtocol | None = None
+        """Builds frames for the connection that is up; None otherwise."""
+        self.on_writable: Callable[[], None] | None = None
+        """Called when the line takes more again."""
+        self._prepare = prepare
+        self._on_event = on_event
+        self._on_up = on_up
+        self._on_down = on_down
+        self._ssl_context = ssl_context
+        self._handle: str | None = None
+        self._connection: LiveConnection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._sent = self._received = 0
+
+    @property
+    def writable(self) -> bool:
+        """True while the line takes a message without keeping it waiting."""
+        return self._connection is not None and self._connection.is_open and self._connection.writable
+
+    @property
+    def has_handle(self) -> bool:
+        """True if the service gave a snapshot that a new connection may resume."""
+        return self._handle is not None
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes handed to all connections so far, without TLS."""
+        return self._sent + (self._connection.bytes_sent if self._connection else 0)
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over all connections so far, without TLS."""
+        return self._received + (self._connection.bytes_received if self._connection else 0)
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came, on the loop's clock; 0.0 without a connection."""
+        return self._connection.heard_at if self._connection is not None else 0.0
+
+    def connect(self, *, resume: bool) -> None:
+        """Begin to open a connection; the one before it is closed first."""
+        self.disconnect()
+        if not resume:
+            self.forget()
+        self._number += 1
+        self._opening = asyncio.get_running_loop().create_task(self._open(self._number))
+
+    def send(self, frame: bytes) -> None:
+        """Write a message now; without a connection it is dropped."""
+        if self._connection is not None:
+            self._connection.send(frame)
+
+    def disconnect(self) -> None:
+        """Give the connection up: no event of it comes any more, and its socket is closed in good order."""
+        self._number += 1
+        connection, self._connection, self.protocol = self._connection, None, None
+        if self._opening is not None:
+            self._opening.cancel()
+            self._keep(self._opening)
+            self._opening = None
+        if connection is not None:
+            self._sent += connection.bytes_sent
+            self._received += connection.bytes_received
+            self._keep(asyncio.get_running_loop().create_task(connection.close()))
+
+    def forget(self) -> None:
+        """Drop the resumption handle."""
+        self._handle = None
+
+    async def close(self) -> None:
+        """Disconnect and wait until every socket is closed (at most about 2 s)."""
+        self.disconnect()
+        self.forget()
+        if self._closing:
+            await asyncio.wait(list(self._closing))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _open(self, number: int) -> None:
+        before = [task for task in self._closing if task is not asyncio.current_task()]
+        if before:
+            await asyncio.wait(before)
+        handle = self._handle
+        try:
+            order = self._prepare(handle)
+            connection = await LiveConnection.open(
+                endpoint=order.endpoint,
+                headers=order.headers,
+                protocol=order.protocol,
+                on_event=lambda event: self._event(number, event),
+                on_closed=lambda error: self._closed(number, error),
+                ssl_context=self._ssl_context,
+            )
+        except AgentError as error:
+            if number == self._number:
+                self._opening = None
+                if handle is not None and isinstance(error, ConnectionEnded):
+                    self.forget()  # the service no longer takes it; the next try begins anew
+                self._on_down(error)
+            return
+        if number != self._number:
+            await connection.close()
+            return
+        self._opening = None
+        self._connection, self.protocol = connection, order.protocol
+        connection.on_writable = self._writable
+        self._on_up(handle is not None)
+
+    def _event(self, number: int, event: ServerEvent) -> None:
+        if number != self._number:
+            return
+        if isinstance(event, Resumption) and event.resumable:
+            self._handle = event.handle
+        self._on_event(event)
+
+    def _closed(self, number: int, error: AgentError | None) -> None:
+        if number != self._number:
+            return
+        if self._connection is not None:
+            self._sent += self._connection.bytes_sent
+            self._received += self._connection.bytes_received
+        self._connection = self.protocol = None
+        self._on_down(error or NetworkError("The connection to the Live API was closed."))
+
+    def _writable(self) -> None:
+        if self.on_writable is not None:
+            self.on_writable()
