@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,12 @@ from edge_agent.config import DEFAULT_PATH, Config, load
 from edge_agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, ConfigError
 from edge_agent.service.client import NotReachable, call, watch
 from edge_agent.service.verbs import VERBS
+from edge_agent.service.watchview import View, value
 
 _STATUS_ORDER = (
     "state", "why", "mode", "muted", "light", "turn_open", "connected", "volume", "fault",
     "audio_s", "capture_s", "xruns", "t",
 )  # fmt: skip
-_METER_DB = 60.0  # range of the level meter; below lies the noise of a quiet room
-_METER_WIDTH = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_CONFIG
     verb = VERBS[args.verb]
     request = {"do": verb.name}
-    request |= {one.name: value for one in verb.parameters if (value := getattr(args, one.name)) is not None}
+    request |= {one.name: given for one in verb.parameters if (given := getattr(args, one.name)) is not None}
     try:
         if verb.name == "watch":
             return _watch(path, as_json=args.json)
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 def readable_answer(verb: str, answer: dict[str, Any]) -> Iterator[str]:
     """Yield the lines a person reads for an answer."""
-    fields = {key: value for key, value in answer.items() if key != "ok"}
+    fields = {key: one for key, one in answer.items() if key != "ok"}
     if verb == "metrics" and isinstance(fields.get("text"), str):
         yield fields["text"].rstrip("\n")
         return
@@ -93,56 +93,50 @@ def readable_answer(verb: str, answer: dict[str, Any]) -> Iterator[str]:
         yield f"{name:{width}}  {_value(name, fields[name])}"
 
 
-def readable_event(event: dict[str, Any]) -> str:
-    """Return the line a person reads for an event of `watch`."""
-    kind = str(event.get("event", "?"))
-    rest = {key: value for key, value in event.items() if key not in {"event", "t", "audio_s"}}
-    if kind == "caption":
-        text, who = rest.pop("text", ""), rest.pop("who", "")
-        open_end = "" if rest.get("finished", True) else " ..."
-        body = f"{who}: {text}{open_end}" if who else f"{text}{open_end}"
-    elif kind == "state":
-        state, why = rest.pop("state", "?"), rest.pop("why", "")
-        body = f"{state}  ({why})" if why else str(state)
-    elif kind == "level":
-        body = "  ".join(
-            f"{name} {_meter(rest.get(key))}" for name, key in (("mic", "mic_dbfs"), ("out", "speaker_dbfs"))
-        )
-        body += "  CLIPPED" if rest.get("clipped") else ""
-    elif kind == "lost":
-        body = f"{rest.get('count', '?')} events were lost: this terminal reads too slowly"
-    else:
-        body = "  ".join(f"{key} {_value(key, value)}" for key, value in rest.items() if value is not None)
-    clock = f"{event['t']:10.3f}" if isinstance(event.get("t"), (int, float)) else " " * 10
-    return f"{clock}  {kind:10}  {body}".rstrip()
-
-
 def _watch(path: Path, *, as_json: bool) -> int:
-    terminal = sys.stdout.isatty()
-    level_shown = False
+    paper = _Paper() if not as_json else None
+    view = View(paper.line, paper.transient if sys.stdout.isatty() else None) if paper else None
     try:
         with contextlib.closing(watch(path)) as events:
             for event in events:
-                if as_json:
+                if view is None:
                     print(json.dumps(event, ensure_ascii=False), flush=True)
-                    continue
-                is_level = event.get("event") == "level"
-                if is_level and not terminal:
-                    continue  # ten lines a second help nobody in a file; --json has them
-                if level_shown:
-                    print("\r\x1b[K", end="")  # the meter is one line that renews itself
-                print(readable_event(event), end="" if is_level else "\n", flush=True)
-                level_shown = is_level
+                else:
+                    view.show(event)
+        if view is not None:
+            view.close()
     except KeyboardInterrupt:
-        if level_shown:
-            print()
+        if paper is not None:
+            paper.end()
         return EXIT_OK
     except BrokenPipeError:
         # Our reader (head, grep -m) has enough; Python would complain while flushing stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    if paper is not None:
+        paper.end()
     print("The daemon has ended.", file=sys.stderr)
     return EXIT_OK
+
+
+class _Paper:
+    """Stdout, with a last line that may be renewed."""
+
+    def __init__(self) -> None:
+        self._wet = False
+
+    def line(self, text: str) -> None:
+        print(("\r\x1b[K" if self._wet else "") + text, flush=True)
+        self._wet = False
+
+    def transient(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be taken back
+        print(f"\r\x1b[K{text[-width:] if text.endswith('...') else text[:width]}", end="", flush=True)
+        self._wet = True
+
+    def end(self) -> None:
+        if self._wet:
+            print()
 
 
 def _socket_path(args: argparse.Namespace) -> Path:
@@ -156,20 +150,7 @@ def _socket_path(args: argparse.Namespace) -> Path:
         return Path(Config().control.socket)  # absent, unreadable for this user, or broken: where it lies by default
 
 
-def _value(name: str, value: Any) -> str:
-    if value is None:
-        return "-" if name != "fault" else "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name == "fault" and isinstance(value, dict):
-        return f"{value.get('code', '?')}: {value.get('text', '')}"
-    if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _meter(dbfs: Any) -> str:
-    if not isinstance(dbfs, (int, float)):
-        return f"{'':{_METER_WIDTH}}  -inf dB"
-    filled = round(max(0.0, min(1.0, 1 + dbfs / _METER_DB)) * _METER_WIDTH)
-    return f"{'#' * filled:{_METER_WIDTH}} {dbfs:5.1f} dB"
+def _value(name: str, one: Any) -> str:
+    if name == "fault":
+        return f"{one.get('code', '?')}: {one.get('text', '')}" if isinstance(one, dict) else "none"
+    return value(one)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +29,7 @@ _STATUS = {
 _EVENTS = [
     {"event": "state", "t": 1.0, "audio_s": 0.5, "state": "listening", "why": "pressed"},
     {"event": "level", "t": 1.1, "mic_dbfs": -30.0, "speaker_dbfs": float("-inf"), "clipped": True},
-    {"event": "caption", "t": 2.0, "who": "user", "text": "Où est-ce ?", "finished": True},
+    {"event": "caption", "t": 2.0, "speaker": "person", "text": "est-ce ?", "line": "Où est-ce ?", "finished": True},
     {"event": "fault", "t": 3.0, "fault": {"code": 1, "text": "No network."}, "nothing": None},
 ]
 
@@ -43,16 +46,20 @@ class _Daemon:
         self._up.wait(10)
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
+
+    def publish(self, event: dict[str, Any]) -> None:
+        self._loop.call_soon_threadsafe(self._server.publish, event)
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        server = ControlServer(self.path, self._handle, watch=lambda: _EVENTS)
-        await server.start()
+        self._server = ControlServer(self.path, self._handle, watch=lambda: _EVENTS)
+        await self._server.start()
         self._up.set()
         await self._end.wait()
-        await server.close()
+        await self._server.close()
 
     async def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(request)
@@ -121,14 +128,30 @@ def test_wrong_usage_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice" in capsys.readouterr().err
 
 
-def test_watch_prints_until_the_daemon_ends(daemon: _Daemon, capsys: pytest.CaptureFixture[str]) -> None:
-    threading.Timer(0.3, daemon.stop).start()
+def _first_four(path: Path) -> Iterator[dict[str, Any]]:
+    """What `watch` gives of a daemon that ends after its first four events."""
+    with contextlib.closing(watch(path)) as events:
+        for _ in _EVENTS:
+            yield next(events)
+
+
+def test_watch_ends_with_the_daemon(daemon: _Daemon) -> None:
+    events = watch(daemon.path)
+    assert [next(events)["event"] for _ in _EVENTS] == ["state", "level", "caption", "fault"]
+    daemon.stop()
+    assert list(events) == []
+
+
+def test_watch_prints_until_the_daemon_ends(
+    daemon: _Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctl, "watch", _first_four)
     assert _ctl("--socket", str(daemon.path), "watch") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         "     1.000  state       listening  (pressed)",
-        "     2.000  caption     user: Où est-ce ?",
-        "     3.000  fault       fault 1: No network.",
+        "     2.000  caption     person: Où est-ce ?",
+        "     3.000  fault       1: No network.",
     ]
     assert captured.err == "The daemon has ended.\n"
 
@@ -138,10 +161,7 @@ def test_watch_as_json_and_ctrl_c(
 ) -> None:
 
     def impatient(path: Path) -> Iterator[dict[str, Any]]:
-        events = watch(path)
-        for _ in range(4):
-            yield next(events)
-        events.close()
+        yield from _first_four(path)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ctl, "watch", impatient)
@@ -150,12 +170,28 @@ def test_watch_as_json_and_ctrl_c(
     assert [line["event"] for line in lines] == ["state", "level", "caption", "fault"]
 
 
-def test_the_meter_is_readable() -> None:
-    line = ctl.readable_event(_EVENTS[1])
-    assert "mic ##########" in line
-    assert "CLIPPED" in line
-    assert "-inf dB" in line
-    assert "12 events were lost" in ctl.readable_event({"event": "lost", "count": 12})
+def test_on_a_terminal_the_last_line_renews_itself(
+    daemon: _Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(ctl, "watch", _first_four)
+    assert _ctl("--socket", str(daemon.path), "watch") == 0
+    out = capsys.readouterr().out
+    assert "\r\x1b[K     1.100  level       mic ##########" in out
+    assert "\r\x1b[K     2.000  caption     person: Où est-ce ?\n" in out
+
+
+def test_a_reader_that_has_enough_is_no_error(daemon: _Daemon) -> None:
+    command = f"from edge_agent.cli import main; raise SystemExit(main(['ctl', '--socket', '{daemon.path}', 'watch']))"
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stderr is not None
+        for _ in range(3):
+            assert watcher.stdout.readline()
+        watcher.stdout.close()
+        daemon.publish({"event": "light", "light": "idle"})
+        assert watcher.stderr.read() == b""
+        assert watcher.wait(30) == 0
 
 
 def test_a_stopped_reader_is_no_error(daemon: _Daemon) -> None:

@@ -1,0 +1,119 @@
+"""What a person reads while `edge-agent ctl watch` runs: one line for each thing that happened.
+
+    view = View(print_line, transient)       # transient: shows a line that the next one replaces
+    for event in watch(path):
+        view.show(event)
+    view.close()
+
+Captions come in pieces; a line is printed once, when it is complete or something else begins. Levels, and lines that
+still grow, are only shown where a line can be renewed. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+_METER_DB = 60.0  # range of the level meter; below lies the noise of a quiet room
+_METER_WIDTH = 20
+_TURNING = {"state", "turn", "conversation"}
+"""Events after which a caption that was under way is not waited for any longer."""
+
+
+class View:
+    """Turns events into lines.
+
+    Args:
+        line: Takes a line that stays.
+        transient: Takes a line that the next line of either kind replaces; None where that cannot be.
+    """
+
+    def __init__(self, line: Callable[[str], None], transient: Callable[[str], None] | None = None) -> None:
+        self._line = line
+        self._transient = transient
+        self._speaker: Any = None
+        self._printed = ""
+        self._pending: tuple[dict[str, Any], str] | None = None
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+        kind = event.get("event")
+        if kind == "caption":
+            self._caption(event)
+        elif kind == "level":
+            if self._transient and self._pending is None:
+                self._transient(readable(event))
+        else:
+            if kind in _TURNING:
+                self.close()
+            self._line(readable(event))
+
+    def close(self) -> None:
+        """Print a caption that is still under way."""
+        if self._pending is None:
+            return
+        (event, text), self._pending = self._pending, None
+        rest = _unprinted(text, self._printed)
+        self._printed = text
+        if rest:
+            self._line(readable({**event, "text": rest, "line": rest}))
+
+    def _caption(self, event: dict[str, Any]) -> None:
+        speaker = event.get("speaker")
+        if speaker != self._speaker:
+            self.close()
+            self._speaker, self._printed = speaker, ""
+        text = str(event.get("line") or event.get("text") or "")
+        self._pending = (event, text)
+        if event.get("finished", True):
+            self.close()
+            self._speaker = None
+        elif self._transient:
+            rest = _unprinted(text, self._printed)
+            self._transient(readable({**event, "text": rest, "line": rest}) + " ...")
+
+
+def readable(event: dict[str, Any]) -> str:
+    """Return the line a person reads for an event."""
+    kind = str(event.get("event", "?"))
+    rest = {key: one for key, one in event.items() if key not in {"event", "t", "audio_s"}}
+    if kind == "caption":
+        body = f"{rest.get('speaker') or 'somebody'}: {rest.get('line') or rest.get('text') or ''}"
+    elif kind == "state":
+        why = rest.get("why")
+        body = f"{rest.get('state', '?')}  ({why})" if why else str(rest.get("state", "?"))
+    elif kind == "level":
+        body = f"mic {_meter(rest.get('mic_dbfs'))}  out {_meter(rest.get('speaker_dbfs'))}"
+        body += "  CLIPPED" if rest.get("clipped") else ""
+    elif kind == "fault":
+        fault = rest["fault"] if isinstance(rest.get("fault"), dict) else rest
+        body = f"{fault['code']}: {fault.get('text', '')}" if fault.get("code") is not None else "none any more"
+    elif kind == "lost":
+        body = f"{rest.get('count', '?')} events were lost: this terminal reads too slowly"
+    else:
+        body = "  ".join(f"{key} {value(one)}" for key, one in rest.items() if one is not None and one != "")
+    clock = f"{event['t']:10.3f}" if isinstance(event.get("t"), (int, float)) else " " * 10
+    return f"{clock}  {kind:10}  {body}".rstrip()
+
+
+def value(one: Any) -> str:
+    """Return a JSON value as a person reads it."""
+    if one is None:
+        return "-"
+    if isinstance(one, bool):
+        return "yes" if one else "no"
+    if isinstance(one, float):
+        return f"{one:.3f}".rstrip("0").rstrip(".")
+    return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+
+
+def _unprinted(text: str, printed: str) -> str:
+    return text.removeprefix(printed).strip() if printed else text
+
+
+def _meter(dbfs: Any) -> str:
+    if not isinstance(dbfs, (int, float)):
+        return f"{'':{_METER_WIDTH}}  -inf dB"
+    filled = round(max(0.0, min(1.0, 1 + dbfs / _METER_DB)) * _METER_WIDTH)
+    return f"{'#' * filled:{_METER_WIDTH}} {dbfs:5.1f} dB"
