@@ -121,8 +121,8 @@ def describe(message: dict[str, Any]) -> Described:
     for key, value in message.items():
         if key == "serverContent" and isinstance(value, dict):
             for name, inner in value.items():
-                if name == "modelTurn":
-                    named += [_part(part) for part in inner.get("parts", [])]
+                if name == "modelTurn" and isinstance(inner, dict) and isinstance(inner.get("parts"), list):
+                    named += [_part(part) for part in inner["parts"]]
                 else:
                     named.append((name, inner if isinstance(inner, dict) else {"value": inner}))
         else:
@@ -130,9 +130,11 @@ def describe(message: dict[str, Any]) -> Described:
     return tuple(named)
 
 
-def _part(part: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    if "inlineData" in part:
-        size = len(part["inlineData"].get("data", "").rstrip("=")) * 3 // 4
+def _part(part: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(part, dict):
+        return "part", {"value": part}
+    if isinstance(part.get("inlineData"), dict):
+        size = len(str(part["inlineData"].get("data", "")).rstrip("=")) * 3 // 4
         return "audio", {"bytes": size, "seconds": size / BYTES_PER_SAMPLE / ANSWER_RATE}
     if part.get("thought"):
         return "thought", {"text": part.get("text", "")}

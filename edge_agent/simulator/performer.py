@@ -28,7 +28,7 @@ _Act = Callable[[float], "list[Out]"]
 class Stage(Protocol):
     """What a performer asks of its session."""
 
-    def answer_over(self, answer: Answer, now: float, *, interrupted: bool) -> None:
+    def answer_over(self, answer: Answer, now: float) -> None:
         """Note that the server's turn is closed."""
 
     def resumption(self, now: float, *, resumable: bool) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Performer:
         if withdrawn:
             self._cancel(withdrawn, now)
         self.replies.clear()
-        self._close(answer, now, interrupted=True)
+        self._close(answer, now)
 
     def respond(self, response: dict[str, Any], now: float) -> None:
         """Take one function response.
@@ -209,10 +209,10 @@ class Performer:
                 self.interrupt(now)
             self.replies.append(group.step.reply)
 
-    def _close(self, answer: Answer, now: float, *, interrupted: bool) -> None:
+    def _close(self, answer: Answer, now: float) -> None:
         if self.answer is answer:
             self.answer = None
-            self._stage.answer_over(answer, now, interrupted=interrupted)
+            self._stage.answer_over(answer, now)
 
     def _plan_act(self, act: _Act, due: float, owner: Answer | None, *, sound: bool = False) -> None:
         heapq.heappush(self._heap, _Entry(due, next(self._order), owner, act, sound))
@@ -393,7 +393,7 @@ class Performer:
         def complete(now: float) -> list[Out]:
             out = frames.emit(self._turn_complete(answer, step.reason, status), self._style)
             if final:
-                self._close(answer, now, interrupted=False)
+                self._close(answer, now)
             return [out]
 
         self._plan_act(complete, answer.cursor, owner)

@@ -229,7 +229,7 @@ class _Reader:
         made = []
         for n, item in enumerate(calls, 1):
             place = f"{where}, call {n}" if len(calls) > 1 else where
-            entry = self.table(item, place)
+            entry = {"name": "", **self.table(item, place)}
             made.append(script.FunctionCall(**self.fields(script.FunctionCall, entry, place)))
             if not made[-1].name:
                 raise self.error(place, "needs a name")

@@ -178,10 +178,12 @@ class Twin:
     async def wait_for(self, condition: Callable[[Twin], Any], *, timeout_s: float = 10.0) -> Any:
         """Return the first true value of `condition(twin)`, asked whenever something was received or sent.
 
+        An IndexError, such as from `twin.session` before anyone connected, counts as "not yet".
+
         Raises:
             TimeoutError: it did not become true in time; says what the log last held.
         """
-        value = condition(self)
+        value = self._ask(condition)
         if value:
             return value
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -204,9 +206,22 @@ class Twin:
             for mark in list(record.marks)[-new:]:
                 self._on_mark(record.number, mark)
         for condition, future in tuple(self._waiters):
-            if not future.done() and (value := condition(self)):
+            if future.done():
+                continue
+            try:
+                value = self._ask(condition)
+            except Exception as error:  # noqa: BLE001  the condition is the caller's: it hears of it
+                future.set_exception(error)
+                continue
+            if value:
                 future.set_result(value)
         return record.marked
+
+    def _ask(self, condition: Callable[[Twin], Any]) -> Any:
+        try:
+            return condition(self)
+        except IndexError:
+            return None
 
     def speak(self, text: str) -> bytes:
         """Return prepared speech, or tones for text nobody prepared."""

@@ -22,10 +22,10 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from edge_agent.simulator import frames, models, schema
-from edge_agent.simulator.detector import Detector
+from edge_agent.simulator.detector import FRAME_MS, Detector
 from edge_agent.simulator.frames import Emit, Out, Style
 from edge_agent.simulator.performer import Answer, Performer
 from edge_agent.simulator.record import Handles, SessionRecord
@@ -94,6 +94,8 @@ class Session:
         self._turns = itertools.count(1)
         self._waiting: deque[Turn] = deque()  # turns that came while an uninterruptible answer was open
         self._detector = Detector()
+        self._look_back = _bytes(LOOK_BACK_MS)
+        self._prefix = _bytes(DEFAULT_PREFIX_MS)
         self._resamplers: dict[int, Resampler] = {}
         self._heard = 0  # bytes of 16 kHz sound since the session opened
         self._stream = bytearray()  # sound that may still become part of a turn
@@ -168,9 +170,8 @@ class Session:
             self._handles.leave(self._lineage)
             self._entered = False
 
-    def answer_over(self, answer: Answer, now: float, *, interrupted: bool) -> None:
+    def answer_over(self, answer: Answer, now: float) -> None:
         """Note the answer in the history and go on (the performer calls this)."""
-        del interrupted
         if answer.said or answer.said_s:
             self._history.append(Entry("model", answer.said, round(answer.said_s, 3)))
         if self.script.resumption_updates and "sessionResumption" in self.record.setup:
@@ -232,9 +233,11 @@ class Session:
         detection = realtime.get("automaticActivityDetection", {})
         self._manual = detection.get("disabled", False)
         self._interruptible = realtime.get("activityHandling") != "NO_INTERRUPTION"
+        prefix_ms = detection.get("prefixPaddingMs") or DEFAULT_PREFIX_MS
+        self._prefix = _bytes(prefix_ms + 2 * FRAME_MS)  # the detector judges whole frames
         self._detector = Detector(
             threshold_dbfs=self.script.vad_threshold_dbfs,
-            prefix_ms=detection.get("prefixPaddingMs") or DEFAULT_PREFIX_MS,
+            prefix_ms=prefix_ms,
             silence_ms=detection.get("silenceDurationMs") or DEFAULT_SILENCE_MS,
         )
         self._seeding = setup.get("historyConfig", {}).get("initialHistoryInClientContent", False)
@@ -322,13 +325,12 @@ class Session:
         else:
             for edge, position in self._detector.feed(pcm):
                 if edge == "start":
-                    look_back = HEARD_RATE * LOOK_BACK_MS // 1000 * BYTES_PER_SAMPLE
-                    self._speech_from = max(self._stream_start, position - look_back)
+                    self._speech_from = max(self._stream_start, position - self._look_back)
                     self._speech_started(now)
                 else:
                     self._speech_ended(position, now)
         if self._speech_from is None:
-            self._forget(self._heard - HEARD_RATE * BYTES_PER_SAMPLE)  # a second is more than any look-back
+            self._forget(self._heard - self._look_back - self._prefix)
         limit = self.script.end_after_audio_bytes
         if limit is not None and self._heard >= limit:
             self.perform((self.script.end_with,), now)
@@ -402,7 +404,7 @@ class Session:
         self._history.append(Entry("user", text, 0.0, len(self._images)))
         self._offer(self._turn("text", text, b""), now)
 
-    def _turn(self, kind: Any, text: str, audio: bytes, *, count: bool = True) -> Turn:
+    def _turn(self, kind: Literal["audio", "text"], text: str, audio: bytes, *, count: bool = True) -> Turn:
         images, self._images, self._texts = tuple(self._images), [], []
         number = next(self._turns) if count else 0
         history = tuple(self._history)
@@ -445,3 +447,7 @@ class Session:
         if "tools" in body:
             models.check_tools(model, body["tools"].get("tools", []))
             self.record.setup["tools"] = body["tools"].get("tools", [])
+
+
+def _bytes(milliseconds: int) -> int:
+    return HEARD_RATE * milliseconds // 1000 * BYTES_PER_SAMPLE

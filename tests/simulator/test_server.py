@@ -290,6 +290,13 @@ def test_waiting_in_vain_says_what_was_seen() -> None:
             with pytest.raises(TimeoutError, match="c:setup s:setupComplete"):
                 await twin.wait_for(lambda t: t.session.texts, timeout_s=0.05)
 
+            def mistaken(t: Twin) -> bool:
+                return bool(t.session.texts) and t.no_such_thing  # type: ignore[attr-defined]
+
+            await ask(ws)
+            with pytest.raises(AttributeError, match="no_such_thing"):
+                await twin.wait_for(mistaken)
+
     run(work)
 
 

@@ -602,6 +602,15 @@ def test_in_any_order_every_interruption_is_closed_and_no_old_sound_follows_the_
         assert piece.split("turnComplete")[0].count("audio") <= tail
 
 
+def test_a_long_prefix_loses_nothing_of_the_speech() -> None:
+    talk = Talk(answering(SHORT)).open(realtimeInputConfig={"automaticActivityDetection": {"prefixPaddingMs": 1500}})
+    talk.hush(2.0)
+    speech = noise(3.0, seed=7, rate=16_000)
+    talk.audio(speech)
+    talk.hush(2.0)
+    assert speech in talk.record.audio_turns[0]
+
+
 def test_wait_moves_the_following_steps() -> None:
     talk = Talk(answering(Wait(2.0), SHORT)).open(**MANUAL)
     talk.turn()
