@@ -18,6 +18,7 @@ it is spoken, 0 all at once. Sound is s16le mono at 24 kHz.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -268,3 +269,25 @@ def matches(when: When, turn: Turn) -> bool:
         and (when.text is None or when.text.casefold() in turn.text.casefold())
         and (when.history is None or any(when.history.casefold() in entry.text.casefold() for entry in turn.history))
     )
+
+
+class Rules:
+    """The script's rules with their counts, shared by all sessions of a twin, and answers given while it runs."""
+
+    def __init__(self, script: Script) -> None:
+        self._left = [(rule, rule.times) for rule in script.rules]
+        self.next: deque[tuple[Step, ...]] = deque()  # go before every rule
+
+    def choose(self, turn: Turn) -> tuple[Step, ...] | None:
+        """Return the steps for a turn and count them as used, None if nothing matches."""
+        if self.next:
+            return self.next.popleft()
+        for n, (rule, left) in enumerate(self._left):
+            if left != 0 and matches(rule.when, turn):
+                self._left[n] = (rule, None if left is None else left - 1)
+                return rule.steps
+        return None
+
+    def add(self, rule: Rule) -> None:
+        """Put a rule before all others."""
+        self._left.insert(0, (rule, rule.times))

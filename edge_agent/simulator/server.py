@@ -19,29 +19,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import http
 import ipaddress
 import logging
-import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
-from edge_agent.simulator import frames, scriptfile, voice
+from edge_agent.simulator import frames, handshake, scriptfile, voice
 from edge_agent.simulator.performer import Answer
 from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
-from edge_agent.simulator.script import Call, Rule, Say, Script, Step, Turn
-from edge_agent.simulator.session import Rules, Session
+from edge_agent.simulator.script import Call, Rule, Rules, Say, Script, Step, Turn
+from edge_agent.simulator.session import Session
 from edge_agent.simulator.sound import babble
 
 log = logging.getLogger(__name__)
@@ -50,13 +47,6 @@ _wire_log.setLevel(logging.WARNING)  # below, the library would log handshake he
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a still of 10 MB in base64
 CLOSE_TIMEOUT_S = 1.0
-
-_PATHS = re.compile(
-    r"/ws/google\.ai\.generativelanguage\.(?P<version>v1|v1beta|v1alpha)\.GenerativeService\."
-    r"BidiGenerateContent(?P<constrained>Constrained)?"
-    r"|/ws/google\.cloud\.aiplatform\.(?P<platform>v1|v1beta1)\.LlmBidiService/BidiGenerateContent"
-)
-_SECRET_HEADERS = frozenset({"x-goog-api-key", "authorization", "cookie", "proxy-authorization"})
 
 
 class Twin:
@@ -228,61 +218,35 @@ class Twin:
         return self._spoken[text] if text in self._spoken else babble(text)
 
     def _check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        status, sentence = self._judge(request)
-        if status is None:
+        status, sentence = handshake.judge(request.path, request.headers, key=self._key)
+        if self.refuse_with is not None:
+            status, sentence = self.refuse_with, "The twin was told to refuse."
+        if status == http.HTTPStatus.OK:
             return None
         self.refused.append(status)
         return connection.respond(http.HTTPStatus(status), sentence + "\n")
-
-    def _judge(self, request: Request) -> tuple[int | None, str]:
-        parts = urlsplit(request.path)
-        if self.refuse_with is not None:
-            return self.refuse_with, "The twin was told to refuse."
-        found = _PATHS.fullmatch(parts.path)
-        if found is None:
-            return 404, "The requested URL was not found on this server."
-        query = parse_qs(parts.query)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        token = token if scheme in {"Token", "Bearer"} else ""
-        token = token or query.get("access_token", [""])[0]
-        if token or found["constrained"]:
-            right = hmac.compare_digest(token.encode(), self._key.encode())
-            return (None, "") if right else (401, "Request had invalid authentication credentials.")
-        key = request.headers.get("x-goog-api-key", "") or query.get("key", [""])[0]
-        if not key:
-            return (
-                403,
-                "Method doesn't allow unregistered callers. Please use API Key or other form of API consumer identity.",
-            )
-        right = hmac.compare_digest(key.encode(), self._key.encode())
-        return (None, "") if right else (400, "API key not valid. Please pass a valid API key.")
 
     async def _connected(self, connection: ServerConnection) -> None:
         request = connection.request
         if request is None:
             return
-        parts = urlsplit(request.path)
-        query = parse_qs(parts.query)
+        target = handshake.read(request.path)
         record = SessionRecord(
             number=len(self.sessions) + 1,
-            path=parts.path,
-            headers={
-                name.lower(): "<redacted>" if name.lower() in _SECRET_HEADERS else value
-                for name, value in request.headers.raw_items()
-            },
-            key_in_query=bool(query.keys() & {"key", "access_token"}),
+            path=target.path,
+            headers=handshake.redact(request.headers.raw_items()),
+            key_in_query=target.key_in_query,
             limits=self._limits,
         )
         self.sessions.append(record)
-        found = _PATHS.fullmatch(parts.path)
         session = Session(
             self.script,
             record=record,
             handles=self._handles,
             rules=self._rules,
             speak=self.speak,
-            api_version=(found and (found["version"] or found["platform"])) or "v1beta",
-            platform=bool(found and found["platform"]),
+            api_version=target.api_version,
+            platform=target.platform,
         )
         line = _Line(self, connection, session)
         self._lines.add(line)

@@ -30,7 +30,7 @@ from edge_agent.simulator.frames import Emit, Out, Style
 from edge_agent.simulator.performer import Answer, Performer
 from edge_agent.simulator.record import Handles, SessionRecord
 from edge_agent.simulator.schema import Violation
-from edge_agent.simulator.script import End, Entry, GoAway, Hang, Rule, Script, Speaker, Step, Turn, Wait, matches
+from edge_agent.simulator.script import End, Entry, GoAway, Hang, Rules, Script, Speaker, Step, Turn, Wait
 from edge_agent.simulator.sound import BYTES_PER_SAMPLE, HEARD_RATE, Resampler, babble
 
 LOOK_BACK_MS = 300  # sound kept from before a start of speech was found
@@ -38,28 +38,6 @@ DEFAULT_PREFIX_MS = 60
 DEFAULT_SILENCE_MS = 800  # what the service is reported to use
 STILL_TOKENS = 258
 SPOKEN_TOKENS_PER_S = 25
-
-
-class Rules:
-    """The script's rules with their counts, shared by all sessions of a twin, and answers given while it runs."""
-
-    def __init__(self, script: Script) -> None:
-        self._left = [(rule, rule.times) for rule in script.rules]
-        self.next: deque[tuple[Step, ...]] = deque()  # go before every rule
-
-    def choose(self, turn: Turn) -> tuple[Step, ...] | None:
-        """Return the steps for a turn and count them as used, None if nothing matches."""
-        if self.next:
-            return self.next.popleft()
-        for n, (rule, left) in enumerate(self._left):
-            if left != 0 and matches(rule.when, turn):
-                self._left[n] = (rule, None if left is None else left - 1)
-                return rule.steps
-        return None
-
-    def add(self, rule: Rule) -> None:
-        """Put a rule before all others."""
-        self._left.insert(0, (rule, rule.times))
 
 
 class Session:

@@ -16,8 +16,8 @@ from typing import Any
 
 from edge_agent.simulator.frames import Close, Cut, Emit, HalfFrame, Out
 from edge_agent.simulator.record import Handles, Limits, SessionRecord
-from edge_agent.simulator.script import Script
-from edge_agent.simulator.session import Rules, Session
+from edge_agent.simulator.script import Rules, Script
+from edge_agent.simulator.session import Session
 from edge_agent.simulator.sound import silence, tone
 
 MODEL = "models/gemini-3.8-live"

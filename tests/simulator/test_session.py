@@ -25,6 +25,7 @@ from edge_agent.simulator.script import (
     Raw,
     Resumption,
     Rule,
+    Rules,
     Say,
     Script,
     Stall,
@@ -34,7 +35,6 @@ from edge_agent.simulator.script import (
     Wait,
     When,
 )
-from edge_agent.simulator.session import Rules
 from edge_agent.simulator.sound import noise, tone
 from edge_agent.simulator.virtual import CAPTIONS, MANUAL, Talk
 
