@@ -1,15 +1,16 @@
 """Sample rates: the sound card's 48 kHz to the service's 16 kHz, the service's 24 kHz back to the card.
 
     down = Decimator(gain_db=24.0, channel="auto")
-    down.process(block)        # (n, 2) int32 at 48 kHz -> (m,) int16 at 16 kHz, n = 480 gives m = 160
+    down.process(block)        # (n, 2) int32 at 48 kHz -> (n / 3,) int16 at 16 kHz
     up = Interpolator()
     up.process(samples)        # (n,) float32 in [-1, 1] or int16 at 24 kHz -> (2 n, 2) int32 at 48 kHz
     resample(pcm, 22_050, 24_000)   # whole sentences of any other rate, once
 
-Both filters are linear-phase FIRs of one matrix product for 10 ms: every row of the left matrix is a window of the
+Both filters are linear-phase FIRs of one matrix product for 20 ms: every row of the left matrix is a window of the
 signal, every column of the right one an output sample. Windows are copied into a preallocated matrix first, because
 numpy multiplies overlapping strided views slowly. The number of rows is fixed and a row always stands in the same
-place, so any chunking of the stream gives the same bits on one machine (1 LSB between builds of BLAS).
+place, so any chunking of the stream gives the same bits on one machine (1 LSB between builds of BLAS). Rows are 1 ms;
+a product that is only partly filled is computed again when more rows are there, so nothing longer is ever held back.
 
 Down: slot choice, 96 taps (Kaiser, beta 7, 7.3 kHz), 60 Hz DC block, gain, soft clip, rounding; 1 ms of delay.
 Up: 64 taps (Kaiser, beta 8, 11.2 kHz), one sample to both slots; 0.66 ms of delay. Images lie below -80 dB to 10 kHz.
@@ -32,23 +33,25 @@ CARD_RATE = 48_000
 UP_RATE = 16_000
 DOWN_RATE = 24_000
 
-_ROWS = 10  # per matrix product: 10 ms, the shortest block a device delivers
+_ROWS = 20  # of 1 ms per matrix product: the usual block in one product, since calls cost more than arithmetic
 
 _DOWN_TAPS = 96
 _DOWN_CUT_HZ = 7_300.0
-_DOWN_UNIT = 480  # 10 ms at 48 kHz
 _DOWN_ROW = 48  # input frames, 16 outputs
+_DOWN_GROUP = _ROWS * _DOWN_ROW
 _DC_BLOCK_HZ = 60.0  # below speech, above rumble and the offset of I2S microphones
 
 _UP_TAPS = 64
 _UP_CUT_HZ = 11_200.0
 _UP_ROW = 24  # input samples, 48 output frames
+_UP_GROUP = _ROWS * _UP_ROW
 _UP_PAST = _UP_TAPS // 2 - 1  # input samples before the row that its first output needs
 _INT32_TOP = 2_147_483_520.0  # the largest float32 below 2**31
 
 _FULL_SCALE = 32_767.0
 _KNEE = 0.8 * _FULL_SCALE  # the soft clip is exact below this, 2 dB under full scale
 
+_CHOICE_UNIT = 480  # 10 ms: slots are compared piece by piece
 _SETTLE_UNITS = 10  # an INMP441 gives nonsense for the 85 ms after its clock starts
 _CHOICE_UNITS = 100  # slots are compared for one second
 _CLEARLY = 4  # in power: while comparing, the choice moves only for 6 dB, because a move may click
@@ -93,13 +96,19 @@ class Decimator:
         self._slot = 0 if channel in {"auto", "left"} else 1
         self._weights, self._ends = _down_matrix()
         self._carry, self._decay = _dc_matrices()
-        self._windows = np.empty((_ROWS, _DOWN_TAPS + _DOWN_ROW), np.float32)
+        width = _DOWN_TAPS + _DOWN_ROW
+        self._line = np.zeros(_DOWN_TAPS + _DOWN_GROUP, np.float32)
+        item = self._line.itemsize
+        self._view = as_strided(self._line, (_ROWS, width), (_DOWN_ROW * item, item), writeable=False)
+        self._windows = np.empty((_ROWS, width), np.float32)
+        self._product = np.empty((_ROWS, 16), np.float32)
         self._states = np.zeros(_ROWS + 1, np.float32)  # the DC estimate before the first row, then what each row adds
         self._before = np.zeros(_ROWS + 1, np.float32)  # the DC estimate before each row, and after the last
-        self._held = 0
+        self._filled = 0  # frames of the present product
+        self._done = 0  # its rows that were already handed out
         self._forget = False
-        self._line = np.zeros(_DOWN_TAPS, np.float32)
-        self._reserve(10)
+        self._float = np.empty(0, np.float32)
+        self._int = np.empty(0, np.int16)
         self._choice = _SlotChoice() if channel == "auto" else None
 
     @property
@@ -129,24 +138,63 @@ class Decimator:
         self._forget = True
 
     def process(self, block: NDArray[np.int32]) -> NDArray[np.int16]:
-        """Filter a block (n, 2) int32; returns every whole 10 ms (m,) int16, m a multiple of 160."""
-        units = (self._held + len(block)) // _DOWN_UNIT
-        if units > len(self._views):
-            self._reserve(units)
-        self._take(block)
-        out = self._float[: units * 160]
-        for unit in range(units):
-            np.copyto(self._windows, self._views[unit])
-            rows = out[unit * 160 : unit * 160 + 160].reshape(_ROWS, 16)
-            np.dot(self._windows, self._weights, out=rows)
+        """Filter a block (n, 2) int32; returns every whole millisecond (m,) int16, m a multiple of 16."""
+        count = (self._filled - self._done * _DOWN_ROW + len(block)) // _DOWN_ROW * 16
+        if count > len(self._float):
+            self._float, self._int = np.empty(count, np.float32), np.empty(count, np.int16)
+        if self._forget and len(block):
+            self._settle(block)
+        done = made = 0
+        while done < len(block):
+            room = _DOWN_GROUP - self._filled
+            if self._choice is not None:
+                room = min(room, _CHOICE_UNIT - self._filled % _CHOICE_UNIT)
+            piece = block[done : done + room]
+            self._append(piece)
+            done += len(piece)
+            if self._choice is not None:
+                self._slot = self._choice.hear(piece, self._slot)
+                if self._choice.decided:
+                    self._choice = None
+            made = self._render(made)
+        return self._finish(self._float[:made])
+
+    def _settle(self, block: NDArray[np.int32]) -> None:
+        """Replace the past by the mean of the block."""
+        self._forget = False
+        mean = block.mean(axis=0)
+        level = float(mean.mean() if self._channel == "mono" else mean[self._slot])
+        self._line[: _DOWN_TAPS + self._filled] = level
+        self._states[0] = level / 65_536.0
+
+    def _append(self, piece: NDArray[np.int32]) -> None:
+        at = _DOWN_TAPS + self._filled
+        into = self._line[at : at + len(piece)]
+        if self._channel == "mono":
+            np.add(piece[:, 0], piece[:, 1], out=into, dtype=np.float32, casting="unsafe")
+            into *= np.float32(0.5)
+        else:
+            np.copyto(into, piece[:, self._slot], casting="unsafe")
+        self._filled += len(piece)
+
+    def _render(self, made: int) -> int:
+        """Compute the rows that are now whole; returns the samples in `_float`."""
+        rows = self._filled // _DOWN_ROW
+        if rows > self._done:
+            np.copyto(self._windows, self._view)
+            np.dot(self._windows, self._weights, out=self._product)
             np.dot(self._windows, self._ends, out=self._states[1:])
             np.dot(self._carry, self._states, out=self._before)
-            rows += self._before[:_ROWS, None] * self._decay
+            end = made + (rows - self._done) * 16
+            fresh = self._float[made:end].reshape(-1, 16)
+            np.multiply(self._before[self._done : rows, None], self._decay, out=fresh)
+            fresh += self._product[self._done : rows]
+            made, self._done = end, rows
+        if self._filled == _DOWN_GROUP:
             self._states[0] = self._before[_ROWS]
-        past = units * _DOWN_UNIT
-        if units:
-            self._line[: _DOWN_TAPS + self._held] = self._line[past : past + _DOWN_TAPS + self._held].copy()
-        return self._finish(out)
+            self._line[:_DOWN_TAPS] = self._line[_DOWN_GROUP:]
+            self._filled = self._done = 0
+        return made
 
     def _finish(self, out: NDArray[np.float32]) -> NDArray[np.int16]:
         """Apply gain, soft clip and rounding."""
@@ -158,51 +206,6 @@ class Decimator:
         np.rint(out, out=out)
         np.copyto(found, out, casting="unsafe")
         return found
-
-    def _take(self, block: NDArray[np.int32]) -> None:
-        """Append the block's chosen slot to the line; while choosing, unit by unit."""
-        if self._forget and len(block):
-            self._forget = False
-            mean = block.mean(axis=0)
-            level = float(mean.mean() if self._channel == "mono" else mean[self._slot])
-            self._line[: _DOWN_TAPS + self._held] = level
-            self._states[0] = level / 65_536.0
-        done = 0
-        while self._choice is not None and done < len(block):
-            piece = block[done : done + _DOWN_UNIT - self._held % _DOWN_UNIT]
-            self._append(piece)
-            done += len(piece)
-            self._slot = self._choice.hear(piece, self._slot)
-            if self._choice.decided:
-                self._choice = None
-        self._append(block[done:])
-        self._held %= _DOWN_UNIT
-
-    def _append(self, piece: NDArray[np.int32]) -> None:
-        at = _DOWN_TAPS + self._held
-        into = self._line[at : at + len(piece)]
-        if self._channel == "mono":
-            np.add(piece[:, 0], piece[:, 1], out=into, dtype=np.float32, casting="unsafe")
-            into *= np.float32(0.5)
-        else:
-            np.copyto(into, piece[:, self._slot], casting="unsafe")
-        self._held += len(piece)
-
-    def _reserve(self, units: int) -> None:
-        line = np.zeros(_DOWN_TAPS + (units + 1) * _DOWN_UNIT, np.float32)
-        line[: _DOWN_TAPS + self._held] = self._line[: _DOWN_TAPS + self._held]
-        self._line = line
-        self._views = [
-            as_strided(
-                line[unit * _DOWN_UNIT :],
-                (_ROWS, _DOWN_TAPS + _DOWN_ROW),
-                (_DOWN_ROW * line.itemsize, line.itemsize),
-                writeable=False,
-            )
-            for unit in range(units)
-        ]
-        self._float = np.empty(units * 160, np.float32)
-        self._int = np.empty(units * 160, np.int16)
 
 
 class _SlotChoice:
@@ -224,9 +227,9 @@ class _SlotChoice:
             self._sum[side] += int(wide[:, side].sum())
             self._square[side] += int(np.dot(wide[:, side], wide[:, side]))
         self._count += len(piece)
-        if self._count < _DOWN_UNIT:
+        if self._count < _CHOICE_UNIT:
             return slot
-        left, right = (_DOWN_UNIT * self._square[side] - self._sum[side] ** 2 for side in (0, 1))
+        left, right = (_CHOICE_UNIT * self._square[side] - self._sum[side] ** 2 for side in (0, 1))
         self._sum, self._square, self._count = [0, 0], [0, 0], 0
         self._units += 1
         if self._units <= _SETTLE_UNITS or not (left or right):
@@ -278,8 +281,7 @@ def _dc_top() -> float:
 class Interpolator:
     """24 kHz mono to 48 kHz int32 stereo, both slots alike.
 
-    Whole rows of 24 samples (1 ms) come out at once; a shorter rest waits for the next call. A product that is only
-    partly filled is computed again when more rows are there, so a caller may ask for any number of rows.
+    Whole rows of 24 samples (1 ms) come out at once; a shorter rest waits for the next call.
     """
 
     delay_s = 31.5 / CARD_RATE
@@ -291,7 +293,7 @@ class Interpolator:
     def __init__(self) -> None:
         self._weights = _up_matrix()
         width = len(self._weights)
-        self._line = np.zeros(_UP_PAST + _ROWS * _UP_ROW, np.float32)
+        self._line = np.zeros(_UP_PAST + _UP_GROUP, np.float32)
         item = self._line.itemsize
         self._view = as_strided(self._line, (_ROWS, width), (_UP_ROW * item, item), writeable=False)
         self._windows = np.empty((_ROWS, width), np.float32)
@@ -310,7 +312,7 @@ class Interpolator:
         self._zeros = 0
         done = made = 0
         while done < len(samples):
-            piece = samples[done : done + _ROWS * _UP_ROW - self._filled]
+            piece = samples[done : done + _UP_GROUP - self._filled]
             at = _UP_PAST + self._filled
             into = self._line[at : at + len(piece)]
             if scale is None:
@@ -324,13 +326,12 @@ class Interpolator:
 
     def silence(self, count: int) -> NDArray[np.int32]:
         """Do as `process` would with `count` zeros, without arithmetic once the last sound has left the filter."""
-        unit = _ROWS * _UP_ROW
         before = self._zeros
-        if before < 2 * unit:  # the product and the samples before it may still hold sound
+        if before < 2 * _UP_GROUP:  # the product and the samples before it may still hold sound
             found = self.process(np.zeros(count, np.float32))
         else:
             rows = (self._filled + count) // _UP_ROW - self._done
-            self._filled = (self._filled + count) % unit
+            self._filled = (self._filled + count) % _UP_GROUP
             self._done = self._filled // _UP_ROW
             if len(self._out) < rows * 2 * _UP_ROW:
                 self._out = np.empty((rows * 2 * _UP_ROW, 2), np.int32)
@@ -350,9 +351,8 @@ class Interpolator:
             end = made + (rows - self._done) * 2 * _UP_ROW
             np.copyto(self._out[made:end], fresh.reshape(-1, 2), casting="unsafe")
             made, self._done = end, rows
-        if self._filled == _ROWS * _UP_ROW:
-            used = _ROWS * _UP_ROW
-            self._line[:_UP_PAST] = self._line[used : used + _UP_PAST].copy()
+        if self._filled == _UP_GROUP:
+            self._line[:_UP_PAST] = self._line[_UP_GROUP:]
             self._filled = self._done = 0
         return made
 
