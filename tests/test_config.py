@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config import Config, Setting, changes, load, parse, settings
+from edge_agent.config import Config, Setting, adopt, changes, load, parse, settings
 from edge_agent.errors import ConfigError
 from edge_agent.service.config_command import as_toml
 
@@ -247,3 +247,13 @@ def test_a_reload_knows_what_changed_and_when_it_takes_effect() -> None:
 def test_what_follows_from_the_mode(tree: dict[str, Any], idle_s: float, manual: bool, echo: str) -> None:
     config = parse(tree, source="f")
     assert (config.idle_timeout_s, config.manual_turns, config.echo) == (idle_s, manual, echo)
+
+
+def test_a_reload_leaves_what_needs_a_restart_as_it_was() -> None:
+    old = parse({"audio": {"input": "silence:"}}, source="f")
+    new = parse({"mode": "speaker", "audio": {"volume": 10, "input": "wav:x"}, "live": {"voice": "Kore"}}, source="f")
+    adopted = adopt(old, new)
+    assert (adopted.mode, adopted.audio.input) == ("kiosk", "silence:")
+    assert (adopted.audio.volume, adopted.live.voice) == (10, "Kore")
+    assert {entry.effect for entry in changes(old, adopted)} == {"now", "connection"}
+    assert {entry.effect for entry in changes(adopted, new)} == {"restart"}

@@ -49,11 +49,11 @@ def test_the_instruction_alone_is_enough(folder: Path) -> None:
 
 def test_too_much_knowledge_is_refused_with_the_count_of_every_file(folder: Path) -> None:
     (folder / "knowledge" / "small.md").write_text("abc" * 10)
-    (folder / "knowledge" / "large.md").write_text("abc" * 9000)
+    (folder / "knowledge" / "large.md").write_text("abc" * 7991)
     with pytest.raises(ConfigError) as caught:
         load_persona(folder)
-    assert "about 9010 tokens, more than the 8000 allowed (large.md 9000, small.md 10)" in str(caught.value)
-    (folder / "persona.toml").write_text("max_knowledge_tokens = 9010")
+    assert "about 8001 tokens, more than the 8000 allowed (large.md 7991, small.md 10)" in str(caught.value)
+    (folder / "persona.toml").write_text("max_knowledge_tokens = 8001")
     assert len(load_persona(folder).knowledge) == 2
 
 

@@ -57,6 +57,16 @@ def test_the_journal_gets_the_priority_on_every_line() -> None:
     assert all(line.startswith("<3>") for line in lines[1:])
 
 
+def test_no_secret_reaches_the_journal(fresh_secrets: Secrets) -> None:
+    fresh_secrets.add("AIzaVerySecret")
+    with tempfile.TemporaryFile("w+") as stream:
+        found = os.fstat(stream.fileno())
+        set_up(stream=stream, environment={"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        log.info("key %s", "AIzaVerySecret")
+        stream.seek(0)
+        assert stream.read() == "<6>live.connection: key ***\n"
+
+
 def test_a_stream_that_is_not_the_journals_is_a_terminals() -> None:
     with tempfile.TemporaryFile("w+") as stream:
         set_up(stream=stream, environment={"JOURNAL_STREAM": "1:2"})

@@ -190,6 +190,27 @@ def test_where_it_lies(environment: dict[str, str], folder: str) -> None:
     assert default_folder(environment) == Path(folder)
 
 
+def test_the_data_is_on_the_disk_before_its_name_and_the_name_before_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut may forget is only what was not flushed; a kill alone cannot show that."""
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(file: int) -> None:
+        done.append("flush " + Path(f"/proc/self/fd/{file}").readlink().name)
+        fsync(file)
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    write_atomically(tmp_path / "state.json", b"{}")
+    assert done == ["flush .state.json.new", "rename", f"flush {tmp_path.name}"]
+
+
 def test_a_leftover_of_a_crash_does_not_stand_in_the_way(tmp_path: Path) -> None:
     (tmp_path / ".f.new").write_text("half")
     write_atomically(tmp_path / "f", b"whole")

@@ -71,7 +71,7 @@ def own_timeout() -> None:
 
 def long_answer() -> str:
     """Say too much."""
-    return "x" * MAX_ANSWER_BYTES
+    return just_fits() + "x"
 
 
 def just_fits() -> str:
@@ -82,6 +82,15 @@ def just_fits() -> str:
 def not_json() -> object:
     """Answer with an object."""
     return object()
+
+
+async def stubborn() -> str:
+    """Refuse to be cancelled."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return "never mind"
+    return "never"
 
 
 @tool(deadline_s=0.02)
@@ -100,7 +109,7 @@ _TOOLS: dict[str, Tool] = {
     function.__name__: declare(function)
     for function in (
         add, add_later, coroutine_from_a_plain_function, nothing, wrong, refuse, leave, stop_iteration, cancel_itself,
-        own_timeout, long_answer, just_fits, not_json, hang, hang_later,
+        own_timeout, long_answer, just_fits, not_json, stubborn, hang, hang_later,
     )
 }  # fmt: skip
 
@@ -196,9 +205,11 @@ def test_calls_run_side_by_side_and_are_answered_as_they_finish() -> None:
 
 def test_a_cancelled_call_is_never_answered() -> None:
     async def story(runner: ToolRunner, _answers: list[Answer]) -> None:
-        runner.start([Call("a", "hang", {}), Call("b", "hang_later", {}), Call("c", "add", {"a": 1})])
+        runner.start(
+            [Call("a", "hang", {}), Call("b", "hang_later", {}), Call("s", "stubborn", {}), Call("c", "add", {"a": 1})]
+        )
         await asyncio.sleep(0)
-        runner.cancel(["a", "b", "unknown"])
+        runner.cancel(["a", "b", "s", "unknown"])
         gate.set()
         while runner.pending:
             await asyncio.sleep(0.001)
@@ -236,6 +247,14 @@ def test_closing_drops_what_still_runs() -> None:
         runner.start([Call("a", "hang", {}), Call("b", "hang_later", {})])
 
     assert _story(story) == []
+
+
+def test_other_tools_serve_the_calls_to_come() -> None:
+    async def story(runner: ToolRunner, _answers: list[Answer]) -> None:
+        runner.replace({})
+        assert "there is no tool add; known tools: none" in (await runner.run(Call("1", "add", {}))).response["error"]
+
+    _story(story)
 
 
 class _Device(NoDevice):
