@@ -56,7 +56,7 @@ class Endpoint:
         if not secure and host not in LOOPBACK:
             raise ConfigError(f'live.url = "{url[:80]}": ws:// goes to this machine only, as it would show the key')
         try:
-            ascii_host = host if host.isascii() else host.encode("idna").decode()
+            ascii_host = host.encode("idna").decode()
         except UnicodeError:
             raise ConfigError(f'live.url = "{url[:80]}": the host name is not valid') from None
         path = quote(parts.path, safe="/:@!$&'()*+,;=~%-._") if parts.path not in {"", "/"} else standard

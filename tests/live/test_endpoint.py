@@ -47,6 +47,8 @@ def test_the_version_stands_in_the_path() -> None:
         "wss://u:SECRET@x",
         "wss://x#SECRET",
         "wss://a..b\u0080/",
+        "wss://a..b/",
+        "wss://" + "x" * 64 + ".example",
     ],
 )
 def test_a_url_that_is_refused_is_refused_without_showing_a_key(url: str) -> None:
