@@ -51,7 +51,7 @@ _RECORD_LATENCY_MS = 20
 _PAIRS = {"person": "front-left,front-right", "speaker": "rear-left,rear-right"}
 _ALSA_CONF = Path("/usr/share/alsa/alsa.conf")
 
-_WATCHED = '{ read -r _; kill -9 -- -$$; } <&3 3<&- & exec 3<&- "$@"'
+_WATCHED = '{ read -r _; kill -s KILL -- "-$$"; } <&3 3<&- & exec 3<&- "$@"'
 """Becomes the server; a watcher in the same process group ends it when the pipe on fd 3 closes, as it does when the
 owner is gone. The watcher's own membership keeps the group's number from meaning anybody else."""
 
@@ -322,9 +322,10 @@ def _need_programs() -> None:
 
 
 def _server_command(socket: Path) -> list[str]:
+    air = f"rate={RATE_HZ} format=s32le channels=4 channel_map={','.join(_PAIRS.values())}"
     modules = [
-        f"module-null-sink sink_name=air rate={RATE_HZ} format=s32le norewinds=1 channels=4 channel_map={','.join(_PAIRS.values())}"
-    ]
+        f"module-null-sink sink_name=air {air} norewinds=1"
+    ]  # fixed latency: nothing already in the air is undone
     plain = "channels=2 channel_map=front-left,front-right remix=no"
     modules += [
         f"module-remap-sink sink_name={name} master=air {plain} master_channel_map={pair}"

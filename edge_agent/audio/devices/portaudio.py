@@ -218,6 +218,8 @@ def _open(direction: Direction, wanted: str, block_frames: int) -> tuple[str, An
             device = _find(audio, direction, wanted)
             refusals = []
             for width, channels in _FORMATS:
+                if channels > device[f"max{direction.capitalize()}Channels"]:
+                    continue
                 try:
                     stream = audio.open(
                         rate=RATE_HZ,
