@@ -80,7 +80,7 @@ def readable(event: dict[str, Any]) -> str:
     rest = {key: one for key, one in event.items() if key not in {"event", "t", "audio_s"}}
     if kind == "caption":
         body = f"{rest.get('speaker') or 'somebody'}: {rest.get('line') or rest.get('text') or ''}"
-    elif kind == "state":
+    elif kind in {"state", "status"}:
         why = rest.get("why")
         body = f"{rest.get('state', '?')}  ({why})" if why else str(rest.get("state", "?"))
     elif kind == "level":
