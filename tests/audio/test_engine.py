@@ -267,6 +267,16 @@ def test_cues_are_mixed_over_the_answer() -> None:
         engine.cue("bell")
 
 
+def test_a_storm_of_cues_is_no_louder_than_four() -> None:
+    storms = []
+    for count in (4, 30):
+        engine, _ = duplex(volume=30)
+        for _ in range(count):
+            engine.cue("wait")
+        storms.append(Bench(engine).run(10))
+    assert np.array_equal(storms[0], storms[1])
+
+
 def test_loud_things_together_are_bent_not_wrapped() -> None:
     engine, _ = duplex()
     t = np.arange(24_000)

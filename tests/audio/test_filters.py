@@ -152,6 +152,13 @@ def test_auto_takes_the_slot_the_microphone_fills(slot: int) -> None:
     assert down.channel == ("left", "right")[slot]
 
 
+def test_auto_takes_the_louder_slot_though_both_carry_sound() -> None:
+    down = Decimator(channel="auto")
+    down.process(card_tone(500, 1.5, level=0.1) + card_tone(700, 1.5, level=0.13, slot=1))
+    assert down.decided
+    assert down.channel == "right"
+
+
 def test_auto_does_not_decide_on_digital_silence() -> None:
     down = Decimator(channel="auto")
     down.process(np.zeros((3 * 48_000, 2), np.int32))
@@ -202,6 +209,18 @@ def test_up_gives_the_same_bits_for_any_chunking(chunks: list[int]) -> None:
         at += size
     assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert len(whole) == len(samples) // 24 * 48
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 60)), min_size=1, max_size=20))
+def test_silence_is_what_zeros_give(steps: list[tuple[bool, int]]) -> None:
+    short, long = Interpolator(), Interpolator()
+    rng = np.random.default_rng(7)
+    for sounding, rows in steps:
+        count = 24 * rows
+        samples = rng.normal(0, 0.2, count).astype(np.float32) if sounding else np.zeros(count, np.float32)
+        made = short.process(samples) if sounding else short.silence(count)
+        assert np.array_equal(made, long.process(samples))
 
 
 def test_both_sample_formats_sound_alike() -> None:

@@ -48,6 +48,7 @@ def test_an_hour_of_drift_neither_empties_nor_fills_the_ring(ring: int, period: 
         writable = card.writable(now)
         frames = pacer.frames(BLOCK, writable)
         assert 0 <= frames <= writable
+        assert frames % 48 == 0
         card.written += frames
         highest = max(highest, card.ring - writable + frames)
     assert card.underruns == 0

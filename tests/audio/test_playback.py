@@ -157,12 +157,15 @@ def test_the_need_grows_with_gaps_up_to_its_most_and_shrinks_back() -> None:
     played=st.integers(0, 4_000),
     block=st.sampled_from([240, 480, 960, 2_400]),
     after=st.integers(0, 3_000),
+    ended=st.booleans(),
 )
 def test_nothing_put_before_a_flush_outlives_its_fade_and_nothing_put_after_is_lost(
-    before: int, played: int, block: int, after: int
+    before: int, played: int, block: int, after: int, ended: bool
 ) -> None:
     queue = PlaybackQueue(start_ms=100)
     queue.put(np.full(before, 10_000, np.int16))
+    if ended:
+        queue.end()
     pull(queue, played)
     audible = queue.playing
     queue.flush()
