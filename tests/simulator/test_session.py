@@ -373,6 +373,14 @@ def test_no_update_without_being_asked_and_not_resumable_carries_no_handle() -> 
     assert updates == [{"resumable": False}]
 
 
+def test_updates_can_be_withheld() -> None:
+    talk = Talk(answering(SHORT, resumption_updates=False)).open(sessionResumption={}, **MANUAL)
+    talk.turn()
+    talk.wait(3)
+    assert talk.record.handles == []
+    assert "sessionResumptionUpdate" not in talk.kinds()
+
+
 def test_go_away_names_the_time_left_and_keeps_it() -> None:
     talk = Talk(answering(SHORT, go_away_after_s=10.0, go_away_left_s=5.5)).open()
     talk.wait(30)
