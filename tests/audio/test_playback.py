@@ -189,6 +189,19 @@ def test_nothing_put_before_a_flush_outlives_its_fade_and_nothing_put_after_is_l
         assert events[-2:] == [Started(played + len(old)), Ended(played + len(old) + after)]
 
 
+def test_a_flush_voids_every_answer_that_waits() -> None:
+    queue = PlaybackQueue()
+    for _ in range(3):
+        queue.put(numbered(0, 1_000))
+        queue.end()
+    queue.flush()
+    queue.put(numbered(0, 500))
+    queue.end()
+    sound, events = pull(queue, 600)
+    assert events == [Flushed(0, 125.0), Started(0), Ended(500)]
+    assert np.array_equal(ints(sound)[:500], numbered(0, 500))
+
+
 def test_a_flush_while_something_else_is_heard_is_silent() -> None:
     queue = PlaybackQueue()
     queue.put(numbered(0, 4_800))
