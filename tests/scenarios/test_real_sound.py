@@ -1,0 +1,87 @@
+"""The whole device on real PyAudio: a private sound server is the room, the daemon a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from harness import coded_noise, find, pcm, s16, steps
+
+from edge_agent.audio.wavfile import read_wav, write_wav
+from edge_agent.demo.soundserver import SoundServer
+from edge_agent.service.client import call
+from edge_agent.simulator import Say, SyncTwin
+
+RATE = 16_000
+TURN_S = 60.0
+
+pytestmark = [pytest.mark.sound, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def until(socket: Path, **wanted: Any) -> dict[str, Any]:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if socket.exists():
+            status = call(socket, {"do": "status"})
+            if all(status[key] == value for key, value in wanted.items()):
+                return status
+        time.sleep(0.05)
+    raise AssertionError(f"never saw {wanted}")
+
+
+def test_sixty_seconds_of_speech_arrive_whole_and_the_answer_is_heard(tmp_path: Path, twin: SyncTwin) -> None:
+    """Spoken WAV in, the same samples at the service, its answer out of the loudspeaker's side."""
+    voice = coded_noise(TURN_S + 3.0, seed=41, level=0.05)
+    write_wav(tmp_path / "voice.wav", voice, 48_000)
+    reply = coded_noise(3.0, seed=42, level=0.1)
+    twin.answer(Say(sound=s16(reply, rate=48_000, to_rate=24_000)))
+    key = tmp_path / "key"
+    key.write_text("test-key")
+    key.chmod(0o600)
+    socket = tmp_path / "c.sock"
+    (tmp_path / "config.toml").write_text(
+        f"[live]\nurl = '{twin.url}'\ncredential = 'file:{key}'\n"
+        "[audio]\nmic_gain_db = 0\nmic_channel = 'left'\nvolume = 100\ncues = false\n"
+        "[panel]\npins = 'mock'\n[conversation]\nmax_turn_s = 120\n"
+        f"[control]\nsocket = '{socket}'\n"
+    )
+    with SoundServer() as room:
+        environment = {**os.environ, **room.env, "XDG_STATE_HOME": str(tmp_path / "state")}
+        command = [sys.executable, "-m", "edge_agent", "run", "--config", str(tmp_path / "config.toml")]
+        process = subprocess.Popen(command, env=environment)
+        try:
+            until(socket, state="idle", fault=None)
+            with room.record(tmp_path / "room.wav"):
+                speaking = room.play(tmp_path / "voice.wav")
+                time.sleep(1.0)
+                call(socket, {"do": "press"})
+                until(socket, state="listening")
+                time.sleep(TURN_S)
+                call(socket, {"do": "release"})
+                until(socket, state="speaking")
+                until(socket, state="idle")
+                speaking.stop()
+            status = call(socket, {"do": "status"})
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+
+    (turn,) = twin.sessions[0].audio_turns
+    received = pcm(turn)
+    original = pcm(s16(voice, rate=48_000, to_rate=RATE))
+    laid = steps(received, original, RATE, every_s=0.25)
+    assert len(received) / RATE > TURN_S
+    assert min(score for _, score in laid) >= 0.95
+    offsets = [offset for offset, _ in laid]
+    assert max(offsets) - min(offsets) <= 1, "a block was lost or doubled"
+    samples, rate = read_wav(tmp_path / "room.wav")
+    _, score = find(reply[: rate * 2, 0], samples[:, 1])
+    assert score >= 0.95, "the answer at the loudspeaker"
+    assert np.max(np.abs(samples[:, 0])) > 0.05
+    print(f"correlation {min(score for _, score in laid):.3f} at worst, {status['xruns']} xruns")  # noqa: T201
