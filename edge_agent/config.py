@@ -1,8 +1,8 @@
 """Every setting of edge-agent, once: name, type, unit, default, reason, and when a reload takes effect.
 
-The tables below are dataclasses; each field is declared with `setting(...)`. From them come the TOML reader, its
-error sentences, `edge-agent config show|explain|check`, and the reload log. Nothing else in the program reads a file
-to learn a setting.
+The tables below are dataclasses; each field is declared with `setting(...)` of the module `settings`. From them come
+the TOML reader, its error sentences, `edge-agent config show|explain|check`, and the reload log. Nothing else in the
+program reads a file to learn a setting.
 
     config = load(Path("/etc/edge-agent/config.toml"))     # ConfigError: one sentence, file, key, allowed values
     config.audio.block_ms
@@ -13,64 +13,17 @@ effect `now`, at the next `connection`, or at `restart`.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import json
-import math
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from edge_agent.errors import ConfigError
+from edge_agent.settings import Setting, between, device, keep, read_table, setting, walk
 
 DEFAULT_PATH = Path("/etc/edge-agent/config.toml")
-
-Effect = Literal["now", "connection", "restart"]
-Check = Callable[[Any], str | None]
-"""Takes a value of the right type, returns what is allowed when it is refused, None when it is fine."""
-
-
-def setting(
-    default: Any,
-    why: str,
-    *,
-    effect: Effect = "restart",
-    unit: str = "",
-    check: Check | None = None,
-    private: bool = False,
-) -> Any:
-    """Declare one setting of a table; `why` is the sentence `config explain` prints.
-
-    A refused value of a `private` setting is never shown: people paste keys where a reference to one belongs.
-    """
-    metadata = {"why": why, "effect": effect, "unit": unit, "check": check, "private": private}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def between(low: float, high: float) -> Check:
-    """Allow numbers from `low` to `high`, both included."""
-
-    def check(value: float) -> str | None:
-        return None if low <= value <= high else f"a number from {low:g} to {high:g}"
-
-    return check
-
-
-def device(*schemes: str) -> Check:
-    """Allow a device string `SCHEME:REST`; other schemes may come from plug-ins and are checked when opened."""
-
-    def check(value: str) -> str | None:
-        scheme = value.partition(":")[0]
-        if value == "off" or (":" in value and scheme.replace("_", "").replace("-", "").isalnum()):
-            return None
-        return "one of " + ", ".join(schemes)
-
-    return check
 
 
 def _live_url(value: str) -> str | None:
@@ -379,7 +332,7 @@ def load(path: Path) -> Config:
 
 def parse(tree: dict[str, Any], *, source: str) -> Config:
     """Build a configuration from a parsed TOML tree; see `load` for the errors."""
-    config: Config = _table(Config, tree, source, "")
+    config: Config = read_table(Config, tree, source=source)
     if config.live.message_ms % config.audio.block_ms:
         raise ConfigError(
             f"{source}: live.message_ms = {config.live.message_ms} is not a multiple of "
@@ -395,121 +348,9 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
     return config
 
 
-def _table(cls: type[Any], tree: Any, source: str, prefix: str) -> Any:
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: {prefix.rstrip('.')} must be a table, not {_toml_name(tree)}")
-    hints = get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    values: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key not in fields:
-            raise ConfigError(f"{source}: unknown key {prefix}{key}{_nearest(key, fields, prefix)}")
-        hint = hints[key]
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            values[key] = _table(hint, value, source, f"{prefix}{key}.")
-        else:
-            values[key] = _value(hint, value, fields[key], f"{source}: {prefix}{key}")
-    return cls(**values)
-
-
-def _value(hint: Any, value: Any, declared: dataclasses.Field[Any], where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 1 << 53 else math.inf  # what a float holds exactly; no setting goes near
-    given = where if declared.metadata["private"] else f"{where} = {_shown(value)}"
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            allowed = ", ".join(f'"{choice}"' for choice in get_args(hint))
-            raise ConfigError(f"{given}: allowed are {allowed}")
-    elif get_origin(hint) is list:
-        (item,) = get_args(hint)
-        if not isinstance(value, list) or any(type(entry) is not item for entry in value):
-            raise ConfigError(f"{given}: must be a list of {_LISTED[item]}")
-    elif type(value) is not hint:
-        raise ConfigError(f"{given}: must be {_type_name(hint)}, not {_toml_name(value)}")
-    check: Check | None = declared.metadata["check"]
-    allowed_sentence = check(value) if check else None
-    if allowed_sentence:
-        raise ConfigError(f"{given}: allowed is {allowed_sentence}")
-    return value
-
-
-def _nearest(key: str, fields: dict[str, Any], prefix: str) -> str:
-    close = difflib.get_close_matches(key, fields, n=1)
-    if close:
-        return f"; did you mean {prefix}{close[0]}?"
-    return "; allowed are " + ", ".join(sorted(fields))
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool)) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."  # a line of a terminal
-
-
-def _type_name(hint: Any) -> str:
-    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[hint]
-
-
-_LISTED = {int: "whole numbers", str: "strings"}
-
-
-def _toml_name(value: Any) -> str:
-    return {
-        int: "a whole number",
-        float: "a number",
-        str: "a string",
-        bool: "true or false",
-        list: "a list",
-        dict: "a table",
-    }.get(type(value), type(value).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting as `config show|explain` print it."""
-
-    key: str
-    value: Any
-    default: Any
-    type: str
-    unit: str
-    effect: Effect
-    why: str
-
-
 def settings(config: Config) -> Iterator[Setting]:
-    """Yield every setting with its value in `config`, in the order of the file."""
-    yield from _walk(config, "")
-
-
-def _walk(table: Any, prefix: str) -> Iterator[Setting]:
-    hints = get_type_hints(type(table))
-    fresh = type(table)()
-    tables = []
-    for declared in dataclasses.fields(table):
-        value = getattr(table, declared.name)
-        if dataclasses.is_dataclass(value):
-            tables.append((value, f"{prefix}{declared.name}."))
-            continue
-        hint = hints[declared.name]
-        kind = (
-            " | ".join(get_args(hint))
-            if get_origin(hint) is Literal
-            else f"list of {_LISTED[get_args(hint)[0]]}"
-            if get_origin(hint) is list
-            else _type_name(hint)
-        )
-        meta = declared.metadata
-        yield Setting(
-            f"{prefix}{declared.name}",
-            value,
-            getattr(fresh, declared.name),
-            kind,
-            meta["unit"],
-            meta["effect"],
-            meta["why"],
-        )
-    for value, deeper in tables:
-        yield from _walk(value, deeper)
+    """Return every setting with its value in `config`, in the order of the file."""
+    return walk(config)
 
 
 def changes(old: Config, new: Config) -> list[Setting]:
@@ -520,15 +361,4 @@ def changes(old: Config, new: Config) -> list[Setting]:
 
 def adopt(old: Config, new: Config) -> Config:
     """Return `new` with every setting that takes effect at a restart as it stands in `old`."""
-    return cast("Config", _adopted(old, new))
-
-
-def _adopted(old: Any, new: Any) -> Any:
-    values = {}
-    for declared in dataclasses.fields(new):
-        before, after = getattr(old, declared.name), getattr(new, declared.name)
-        if dataclasses.is_dataclass(after):
-            values[declared.name] = _adopted(before, after)
-        else:
-            values[declared.name] = before if declared.metadata["effect"] == "restart" else after
-    return type(new)(**values)
+    return cast("Config", keep(old, new, "restart"))

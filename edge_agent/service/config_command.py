@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_agent.config import DEFAULT_PATH, Config, Setting, load, settings
+from edge_agent.config import DEFAULT_PATH, Config, load, settings
 from edge_agent.errors import EXIT_CONFIG, EXIT_OK, EXIT_USAGE, ConfigError
+from edge_agent.settings import Setting
 
 _EFFECTS = {
     "now": "at once after a reload",
