@@ -22,6 +22,9 @@ from edge_agent.live.messages import ServerMessage
 _decode = msgspec.json.Decoder(ServerMessage).decode
 _decode_any = msgspec.json.Decoder().decode
 
+# msgspec's errors are ValueErrors since 0.20 only; bad UTF-8 is a ValueError, nesting a RecursionError.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
 _STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
@@ -33,7 +36,7 @@ def decode(frame: bytes | bytearray | memoryview | str) -> tuple[ServerMessage, 
     """
     try:
         return _decode(frame), []
-    except (ValueError, RecursionError):
+    except _UNREADABLE:
         return decode_leniently(frame)
 
 
@@ -43,7 +46,7 @@ def decode_leniently(frame: bytes | bytearray | memoryview | str) -> tuple[Serve
         tree = _decode_any(frame)
     except RecursionError:
         return ServerMessage(), ["nested too deeply"]
-    except ValueError:
+    except (msgspec.MsgspecError, ValueError):
         return ServerMessage(), ["not JSON"]
     if not isinstance(tree, dict):
         return ServerMessage(), [f"a JSON {type(tree).__name__} instead of an object"]
@@ -55,7 +58,7 @@ def keys(frame: bytes | bytearray | memoryview | str) -> list[str]:
     """Return the paths of the keys of a message, two levels deep, for a log line; [] if it is not a JSON object."""
     try:
         tree = _decode_any(frame)
-    except (ValueError, RecursionError):
+    except _UNREADABLE:
         return []
     if not isinstance(tree, dict):
         return []
@@ -100,7 +103,7 @@ def _struct(tree: dict[str, Any], cls: type[Any], where: str, problems: list[str
         path = f"{where}.{info.encode_name}" if where else info.encode_name
         try:
             values[info.name] = _value(value, info.type, path, problems)
-        except (ValueError, RecursionError):
+        except _UNREADABLE:
             problems.append(f"{path} has a form not understood")
     return cls(**values)
 

@@ -24,6 +24,8 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from edge_agent.errors import AgentError
 from edge_agent.live import decoding, messages
 from edge_agent.live.events import (
@@ -225,7 +227,7 @@ class LiveProtocol:
         answer = messages.ToolResponse(function_responses=list(responses))
         try:
             return messages.encode(messages.ClientMessage(tool_response=answer))
-        except (TypeError, ValueError, RecursionError):
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
             raise ProtocolMisuse("The answer to a call must be plain JSON data.") from None
 
     def receive(self, frame: bytes | bytearray | memoryview | str) -> list[ServerEvent]:

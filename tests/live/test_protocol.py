@@ -322,7 +322,7 @@ def test_no_bytes_raise(frame: bytes | str) -> None:
     [
         b"[" * 100_000,
         b'{"a":' * 50_000,
-        b'{"toolCall":{"functionCalls":[{"name":"f","args":' + b'{"a":' * 3000 + b"1" + b"}" * 3000 + b"}]}}",
+        b'{"toolCall":{"functionCalls":[{"name":"f","args":' + b'{"a":' * 200_000 + b"1" + b"}" * 200_000 + b"}]}}",
         b'{"serverContent":{"modelTurn":' * 2000,
         b'{"goAway":{"timeLeft":"\xff"}}',
         b'{"goAway":{"timeLeft":"\\ud800"}}',
