@@ -160,10 +160,14 @@ class Performer:
         mine = sorted(entry for entry in self._heap if entry.owner is answer)
         self._heap = [entry for entry in self._heap if entry.owner is not answer]
         heapq.heapify(self._heap)
-        self._plan_message(frames.content(interrupted=True), now, None)
-        for entry in [entry for entry in mine if entry.sound][: self._plan.late_tail]:
-            self._plan_act(entry.act, now, None)
-        self._plan_message(self._turn_complete(answer, "", self._final_status()), now, None)
+        complete = self._turn_complete(answer, "", self._final_status())
+        if self._plan.interrupted_with_complete:
+            complete["serverContent"]["interrupted"] = True
+        else:
+            self._plan_message(frames.content(interrupted=True), now, None)
+            for entry in [entry for entry in mine if entry.sound][: self._plan.late_tail]:
+                self._plan_act(entry.act, now, None)
+        self._plan_message(complete, now, None)
         withdrawn = [name for name, group in self._pending.items() if group.answer is answer]
         if withdrawn:
             self._cancel(withdrawn, now)

@@ -123,6 +123,7 @@ class Handles:
     """
 
     LIFETIME_S = 7200.0  # a handle is valid for two hours
+    KEPT = 256  # handles; a twin may run for days
 
     def __init__(self) -> None:
         self._snapshots: dict[str, _Snapshot] = {}
@@ -134,6 +135,8 @@ class Handles:
         self._issued += 1
         handle = f"twin-handle-{lineage}-{self._issued}"
         self._snapshots[handle] = _Snapshot(history, model, lineage, now)
+        if len(self._snapshots) > self.KEPT:
+            del self._snapshots[next(iter(self._snapshots))]
         return handle
 
     def find(self, handle: str, *, now: float) -> _Snapshot | None:

@@ -19,7 +19,7 @@ it is spoken, 0 all at once. Sound is s16le mono at 24 kHz.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -242,6 +242,7 @@ class Script:
     stream_end_answers: bool = True  # audioStreamEnd ends the turn; one report says the service then stays silent
     vad_threshold_dbfs: float = -45.0
     late_tail: int = 0  # chunks of the old answer sent after `interrupted`
+    interrupted_with_complete: bool = False  # `interrupted` and `turnComplete` in one message, without a tail
     usage: bool = True  # usageMetadata beside turnComplete
     # session
     resumption_updates: bool = True  # after each turn, if the setup asked
@@ -256,6 +257,7 @@ class Script:
     unknown_keys: bool = False  # put keys no client can know into every message
     mime: str = "audio/pcm;rate=24000"
     pong: Literal["normal", "never"] | float = "normal"  # or a delay in seconds
+    uplink_bytes_per_s: float | None = None  # read no faster than this; 40 ms of sound are 1.8 kB, 45 kB a second
     deflate: bool = False  # accept permessage-deflate if the client offers it
 
 
@@ -277,6 +279,10 @@ class Rules:
     def __init__(self, script: Script) -> None:
         self._left = [(rule, rule.times) for rule in script.rules]
         self.next: deque[tuple[Step, ...]] = deque()  # go before every rule
+
+    def replace(self, rules: Iterable[Rule]) -> None:
+        """Put rules in the place of all, with fresh counts."""
+        self._left = [(rule, rule.times) for rule in rules]
 
     def choose(self, turn: Turn) -> tuple[Step, ...] | None:
         """Return the steps for a turn and count them as used, None if nothing matches."""

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http
 import ipaddress
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -39,7 +41,6 @@ from edge_agent.simulator.performer import Answer
 from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
 from edge_agent.simulator.script import Call, Rule, Rules, Say, Script, Step, Turn
 from edge_agent.simulator.session import Session
-from edge_agent.simulator.sound import babble
 
 log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
@@ -47,6 +48,8 @@ _wire_log.setLevel(logging.WARNING)  # below, the library would log handshake he
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a still of 10 MB in base64
 CLOSE_TIMEOUT_S = 1.0
+
+_SLOW_BUFFER_BYTES = 4096  # the least the kernel grants; a message of 40 ms has 1.8 kB
 
 
 class Twin:
@@ -89,13 +92,13 @@ class Twin:
         self._on_mark = on_mark
         self._rules = Rules(self.script)
         self._handles = Handles()
-        self._spoken: dict[str, bytes] = {}
         self._lines: set[_Line] = set()
         self._waiters: list[tuple[Callable[[Twin], Any], asyncio.Future[Any]]] = []
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
-        await self.prepare(step for rule in self.script.rules for step in rule.steps)
+        rules = [dataclasses.replace(rule, steps=await _voiced(rule.steps)) for rule in self.script.rules]
+        self._rules.replace(rules)
         self._server = await serve(
             self._connected,
             self._host,
@@ -105,12 +108,16 @@ class Twin:
             create_connection=_Connection,
             compression="deflate" if self.script.deflate else None,
             ping_interval=None,
+            max_queue=1 if self.script.uplink_bytes_per_s else 16,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=MAX_MESSAGE_BYTES,
             server_header=None,
             logger=_wire_log,
         )
-        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        for listener in self._server.sockets:
+            self._port = listener.getsockname()[1]
+            if self.script.uplink_bytes_per_s:  # connections inherit it; the sender then feels the slow line
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_BUFFER_BYTES)
         return self
 
     async def __aexit__(
@@ -137,27 +144,20 @@ class Twin:
         """The newest session's record."""
         return self.sessions[-1]
 
-    async def prepare(self, steps: Iterable[Step]) -> None:
-        """Speak the text of `Say` steps now, so that it is at hand when they are performed."""
-        for text in {text for step in steps for text in _texts(step)} - self._spoken.keys():
-            self._spoken[text] = await asyncio.to_thread(voice.speak, text)
-
     async def answer(self, *steps: Step) -> None:
         """Answer the next turn of any session with these steps, before any rule; several calls make a queue."""
-        await self.prepare(steps)
-        self._rules.next.append(steps)
+        self._rules.next.append(await _voiced(steps))
 
     async def add_rule(self, rule: Rule) -> None:
         """Put a rule before all others."""
-        await self.prepare(rule.steps)
-        self._rules.add(rule)
+        self._rules.add(dataclasses.replace(rule, steps=await _voiced(rule.steps)))
 
     async def perform(self, *steps: Step, session: int | None = None) -> None:
         """Do steps now, outside any turn, on the session of this number, or on every open one."""
-        await self.prepare(steps)
+        voiced = await _voiced(steps)
         for line in tuple(self._lines):
             if session in (None, line.session.record.number):
-                line.session.perform(steps, self.clock())
+                line.session.perform(voiced, self.clock())
                 line.kick()
 
     def drop_connections(self) -> None:
@@ -213,10 +213,6 @@ class Twin:
         except IndexError:
             return None
 
-    def speak(self, text: str) -> bytes:
-        """Return prepared speech, or tones for text nobody prepared."""
-        return self._spoken[text] if text in self._spoken else babble(text)
-
     def _check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         status, sentence = handshake.judge(request.path, request.headers, key=self._key)
         if self.refuse_with is not None:
@@ -244,7 +240,6 @@ class Twin:
             record=record,
             handles=self._handles,
             rules=self._rules,
-            speak=self.speak,
             api_version=target.api_version,
             platform=target.platform,
         )
@@ -320,9 +315,12 @@ class _Line:
             self._note_end()
 
     async def _read(self) -> None:
+        rate = self._twin.script.uplink_bytes_per_s
         with contextlib.suppress(ConnectionClosed):
             while True:
                 frame = await self._connection.recv()
+                if rate:
+                    await asyncio.sleep(len(frame) / rate)
                 self.session.receive(frame, self._twin.clock())
                 self._after()
 
@@ -356,8 +354,7 @@ class _Line:
         steps = think(turn)
         try:
             async for step in steps:
-                await self._twin.prepare((step,))
-                self.session.feed(answer, (step,), self._twin.clock())
+                self.session.feed(answer, await _voiced((step,)), self._twin.clock())
                 self._wake.set()
                 if isinstance(step, Call) and step.wait:
                     await self._twin.wait_for(lambda _: answer.hungry or not self.session.alive(answer), timeout_s=3600)
@@ -407,12 +404,17 @@ class _Line:
         self._seen = self._twin.changed(record, self._seen)
 
 
-def _texts(step: Step) -> list[str]:
-    if isinstance(step, Say) and step.sound is None:
-        return [step.text]
-    if isinstance(step, Call):
-        return [text for inner in step.reply for text in _texts(inner)]
-    return []
+async def _voiced(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps with the sound of their text, spoken in a worker thread."""
+    voiced: list[Step] = []
+    for step in steps:
+        if isinstance(step, Say) and step.sound is None:
+            voiced.append(dataclasses.replace(step, sound=await asyncio.to_thread(voice.speak, step.text)))
+        elif isinstance(step, Call) and step.reply:
+            voiced.append(dataclasses.replace(step, reply=await _voiced(step.reply)))
+        else:
+            voiced.append(step)
+    return tuple(voiced)
 
 
 def _loopback(host: str) -> bool:

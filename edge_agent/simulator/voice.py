@@ -58,7 +58,7 @@ def why_deaf() -> str:
     return "pocketsphinx is not installed, so speech is not understood: install it with `pip install pocketsphinx`"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)  # sentences of 100 kB
 def speak(text: str, *, language: str = "en") -> bytes:
     """Return text as 24 kHz s16le mono from espeak-ng, or tones of the same length where it is absent.
 

@@ -137,6 +137,15 @@ def test_late_tail_of_the_old_answer_comes_between_interrupted_and_turn_complete
     assert len(talk.at("audio")) == before + 3
 
 
+def test_interrupted_and_turn_complete_may_share_a_message() -> None:
+    talk = Talk(answering(LONG, interrupted_with_complete=True, usage=False)).open(**MANUAL)
+    talk.turn()
+    talk.wait(1.0)
+    talk.realtime(activityStart={})
+    assert talk.messages()[-1][1] == {"serverContent": {"turnComplete": True, "interrupted": True}}
+    assert not talk.session.answering
+
+
 def test_no_interruption_keeps_the_answer_and_answers_the_turn_afterwards() -> None:
     rules = (Rule((LONG,), When(nth=1)), Rule((SHORT,)))
     realtime = MANUAL["realtimeInputConfig"] | {"activityHandling": "NO_INTERRUPTION"}

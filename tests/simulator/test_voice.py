@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
 import importlib.util
+import json
 import shutil
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
-from edge_agent.simulator import sound, voice
-from edge_agent.simulator.script import Call, FunctionCall, Hear, Say, Step, Turn
+from edge_agent.simulator import Twin, sound, voice
+from edge_agent.simulator.script import Call, FunctionCall, Hear, Say, Script, Step, Turn
+from edge_agent.simulator.virtual import CAPTIONS, setup_of
 
 PHRASES = [
     "what time is it",
@@ -116,3 +120,33 @@ def test_without_pocketsphinx_a_sentence_says_what_to_install(monkeypatch: pytes
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(RuntimeError, match="pip install pocketsphinx"):
         voice.Ear()
+
+
+@talks
+@hears
+def test_a_spoken_question_is_answered_over_the_wire_with_speech(ear: voice.Ear) -> None:
+    question = spoken("what time is it")
+
+    async def ask() -> tuple[str, bytes]:
+        script = Script(rules=(), brain=voice.brain(ear=ear, clock=lambda: NOON))
+        path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=test-key"
+        heard, said = "", b""
+        async with asyncio.timeout(30), Twin(script) as twin, connect(twin.url + path, proxy=None) as ws:
+            await ws.send(json.dumps({"setup": setup_of(**CAPTIONS)}))
+            await ws.recv()
+            stream = question + sound.silence(1.2, rate=sound.HEARD_RATE)
+            for at in range(0, len(stream), 1280):
+                data = base64.b64encode(stream[at : at + 1280]).decode()
+                blob = {"mimeType": "audio/pcm;rate=16000", "data": data}
+                await ws.send(json.dumps({"realtimeInput": {"audio": blob}}))
+            while True:
+                content = json.loads(await ws.recv()).get("serverContent", {})
+                heard += content.get("inputTranscription", {}).get("text", "")
+                for part in content.get("modelTurn", {}).get("parts", []):
+                    said += base64.b64decode(part["inlineData"]["data"])
+                if content.get("generationComplete"):
+                    return heard, said
+
+    heard, said = asyncio.run(ask())
+    assert heard == "what time is it"
+    assert said == voice.speak("It is 12:05.")
