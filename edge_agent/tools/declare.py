@@ -66,7 +66,7 @@ class Kind:
         """Return the schema the service reads."""
         schema: dict[str, Any] = {"type": self.api_type}
         if self.words:
-            schema |= {"format": "enum", "enum": list(self.words)}
+            schema["enum"] = list(self.words)
         if self.items:
             schema["items"] = self.items.schema()
         if self.nullable:

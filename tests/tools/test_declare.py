@@ -52,7 +52,6 @@ def test_a_signature_becomes_the_services_schema() -> None:
             "properties": {
                 "day": {
                     "type": "STRING",
-                    "format": "enum",
                     "enum": ["weekday", "weekend"],
                     "description": "The kind of day.",
                 },
@@ -63,7 +62,6 @@ def test_a_signature_becomes_the_services_schema() -> None:
                 },
                 "wing": {
                     "type": "STRING",
-                    "format": "enum",
                     "enum": ["north", "south"],
                     "description": "Which wing.",
                 },
