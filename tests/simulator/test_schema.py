@@ -175,6 +175,28 @@ BAD_SETUPS: list[tuple[str, dict[str, Any], int, str]] = [
     ("gemini-3.8-live", {"tools": [{"codeExecution": {}}]}, 1007, "Tool codeExecution"),
     ("gemini-3.8-live", {"avatarConfig": {}}, 1007, "Avatars"),
     ("gemini-3.8-live", {"generationConfig": {"translationConfig": {}}}, 1007, "Translation config"),
+    (
+        "gemini-3.8-live",
+        {"realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": -1}}},
+        1007,
+        "silenceDurationMs must not be negative",
+    ),
+    ("gemini-3.8-live", {"systemInstruction": {"parts": [{"inlineData": {}}]}}, 1007, "must hold text parts only"),
+    ("gemini-3.8-live", {"tools": [{"functionDeclarations": [{"name": "f"}, {"name": "f"}]}]}, 1007, "declared twice"),
+    ("gemini-3.8-live", {"tools": [{"functionDeclarations": [{"description": "d"}]}]}, 1007, "is empty"),
+    (
+        "gemini-3.8-live",
+        {"tools": [{"functionDeclarations": [{"name": f"f{n}"} for n in range(513)]}]},
+        1007,
+        "At most 512 functions",
+    ),
+    (
+        "gemini-3.8-live",
+        {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {}, "parametersJsonSchema": {}}]}]},
+        1007,
+        "only one of parameters",
+    ),
+    ("gemini-3.5-live-translate-preview", {"tools": [{"googleSearch": {}}]}, 1007, "Tools are not supported"),
     ("gemini-3.8-live-extended-thinking", BLOCKING, 1007, "behavior BLOCKING"),
     (
         "gemini-3.8-live-extended-thinking",

@@ -323,6 +323,32 @@ def test_scheduling_decides_how_a_late_response_enters(scheduling: str, replies:
     assert len(talk.at("turnComplete")) == 1 + replies
 
 
+@pytest.mark.parametrize(
+    ("model", "response", "reason"),
+    [
+        ("gemini-3.8-live", {"name": "other"}, "names 'other', called was 'look'"),
+        ("gemini-3.8-live-extended-thinking", {"scheduling": "SILENT"}, "Scheduling of function responses"),
+    ],
+)
+def test_a_response_that_does_not_fit_its_call_is_refused(model: str, response: dict[str, str], reason: str) -> None:
+    talk = Talk(answering(Call((FunctionCall("look"),)))).open(model=f"models/{model}", **MANUAL)
+    talk.turn()
+    talk.wait(1)
+    answer_call(talk, "fc-1", **response)
+    assert talk.closed is not None
+    assert reason in talk.closed[1]
+
+
+def test_a_call_outside_any_turn_is_waited_for() -> None:
+    talk = Talk(answering(SHORT)).open(**MANUAL)
+    talk.session.perform((Call((FunctionCall("look"),)), Raw({"goAway": {}})), talk.now)
+    talk.wait(1)
+    assert talk.kinds() == ["setupComplete", "toolCall"]
+    answer_call(talk, "fc-1")
+    talk.wait(1)
+    assert talk.kinds()[-1] == "goAway"
+
+
 def test_partial_responses_keep_a_call_open() -> None:
     talk = Talk(answering(Call((FunctionCall("look"),)), SHORT)).open(**MANUAL)
     talk.turn()
