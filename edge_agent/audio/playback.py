@@ -11,7 +11,8 @@ one ring; what does not fit is the newest, is dropped and counted.
 
 One thread puts, ends and flushes; one pulls. No lock: each number is written by one side only, and sound is published
 after it stands in the ring. A sample's place in the ring is its generation: a flush notes the place up to which
-everything is void, so nothing put before it is heard again and nothing put after it is lost.
+everything is void, so nothing put before it is heard again and nothing put after it is lost. What was heard or voided
+is overwritten with zeros.
 
 An answer starts when `start_ms` wait or its end is known. If it runs dry before its end, it pauses with a 5 ms fade and
 goes on when half as much again is there (at most 400 ms); the need shrinks back with every answer that plays through.
@@ -217,7 +218,7 @@ class PlaybackQueue:
             self._fade = np.empty(tail, np.float32)
             self._copy(self._fade)
             self._fade *= _falling(tail)
-        self._read = max(self._read, void)
+        self._take(max(0, void - self._read))
         self._state, self._gap, self._seen = _State.IDLE, 0, asked
         flushed = Flushed(self._clock + len(self._fade), (waiting - tail) * 1_000 / RATE)
         (self._after_fade if len(self._fade) else events).append(flushed)
@@ -284,7 +285,15 @@ class PlaybackQueue:
         first = min(len(into), self._size - at)
         np.multiply(self._ring[at : at + first], _SCALE, out=into[:first], dtype=np.float32, casting="unsafe")
         np.multiply(self._ring[: len(into) - first], _SCALE, out=into[first:], dtype=np.float32, casting="unsafe")
-        self._read += len(into)
+        self._take(len(into))
+
+    def _take(self, count: int) -> None:
+        """Overwrite the next samples in the ring with zeros and free their room."""
+        at = self._read % self._size
+        first = min(count, self._size - at)
+        self._ring[at : at + first] = 0
+        self._ring[: count - first] = 0
+        self._read += count
 
 
 def _falling(count: int) -> NDArray[np.float32]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -211,6 +214,20 @@ def test_a_flush_while_something_else_is_heard_is_silent() -> None:
     assert not pull(queue, 480)[0].any()
 
 
+def test_what_was_heard_or_flushed_is_no_longer_in_memory() -> None:
+    queue = PlaybackQueue(limit_s=1.0)
+    for _ in range(25):
+        queue.put(numbered(0, 20_000))
+        queue.end()
+        pull(queue, 21_000)
+    assert not queue._ring.any()
+    queue.put(numbered(0, 20_000))
+    pull(queue, 480)
+    queue.flush()
+    pull(queue, 480)
+    assert not queue._ring.any()
+
+
 def test_what_does_not_fit_is_the_newest_and_is_counted() -> None:
     queue = PlaybackQueue(limit_s=1.0)
     assert queue.put(numbered(0, 20_000)) == 0
@@ -241,3 +258,56 @@ def test_a_day_of_answers_keeps_its_place() -> None:
         queue.end()
         assert np.array_equal(ints(pull(queue, size)[0]), numbered(at, size))
         at += size
+
+
+def test_two_threads_lose_nothing_and_mix_nothing() -> None:
+    """Each answer is a constant of its own; every third one is flushed at some moment of its life."""
+    queue = PlaybackQueue(limit_s=5.0, start_ms=0)
+    rng = np.random.default_rng(9)
+    lengths = rng.integers(500, 4_000, 300)
+    kept = [number for number in range(300) if number % 3]
+
+    def put() -> None:
+        for number, length in enumerate(lengths):
+            while queue.queued_ms > 4_000:
+                pass
+            for start in range(0, int(length), 400):
+                queue.put(np.full(min(400, int(length) - start), number + 100, np.int16))
+            if number in kept:
+                queue.end()
+                while not queue.idle:  # this one is to be heard wholly before the next may be flushed
+                    pass
+            else:
+                queue.flush()
+
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    putter = threading.Thread(target=put)
+    heard: list[NDArray[np.int64]] = []
+    events: list[PlaybackEvent] = []
+    try:
+        putter.start()
+        while putter.is_alive() or not queue.idle:
+            sound, happened = pull(queue, 480)
+            heard.append(ints(sound))
+            events += happened
+    finally:
+        sys.setswitchinterval(switching)
+        putter.join()
+    whole = answers_heard(np.concatenate(heard), events)
+    assert whole == [(number, lengths[number]) for number in kept]
+    assert sum(isinstance(event, Flushed) for event in events) <= 100
+
+
+def answers_heard(sound: NDArray[np.int64], events: list[PlaybackEvent]) -> list[tuple[int, int]]:
+    """Number and length of every answer that was played to its end; no later one may sound in it."""
+    found, start, gaps = [], 0, 0
+    for event in events:
+        if isinstance(event, Started):
+            start, gaps = event.at, 0
+        elif isinstance(event, Resumed):
+            gaps += round(event.gap_ms * MS)
+        elif isinstance(event, Ended):
+            assert sound[start] == sound[start : event.at].max()
+            found.append((int(sound[start]) - 100, event.at - start - gaps))
+    return found
