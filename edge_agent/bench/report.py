@@ -1,0 +1,173 @@
+"""What the daemon showed in talk, as rows with the budgets beside them. Pure.
+
+The budgets are those of the design: latencies at p99, the interruption at its worst, CPU in multiples of the work that
+cannot be avoided.
+"""
+
+from __future__ import annotations
+
+from edge_agent.bench import table
+from edge_agent.bench.table import Row
+from edge_agent.bench.talk import BLOCK_MS, MATCHED_MS, PRE_ROLL_MS, SETUP_DELAY_S, Duplex, Visit
+from edge_agent.bench.service import THINK_S
+
+FADE_MS = 10
+LATENCIES_MS = {
+    "press_to_light": 20.0,
+    "press_to_first_byte": 10.0,
+    "capture_to_socket": 5.0,
+    "socket_to_queue": 5.0,
+}
+"""p99 of each."""
+SILENCE_MS = BLOCK_MS + FADE_MS
+MATCH = 0.95
+CPU_RATIO = 3.0
+IDLE_RATIO = 0.3
+MEMORY_MB = 64.0
+WHILE_CONNECTING_MS = SETUP_DELAY_S * 1000 + PRE_ROLL_MS
+ENOUGH_TURNS = 30
+
+
+def latencies(visit: Visit) -> list[Row]:
+    """Return the rows of design section 4.3."""
+    out = []
+    for name, limit in LATENCIES_MS.items():
+        out.append(_latency(visit, name, limit, f"p99 {limit:g} ms", "p99"))
+    ring = visit.figures.get("output_ring_ms")
+    note = f"the loudspeaker's ring of {ring:g} ms comes on top" if ring else ""
+    row = _latency(visit, "interrupt_to_silence", SILENCE_MS, f"{SILENCE_MS} ms (a block and a fade)", "max", note)
+    out.append(row)
+    answer = visit.figures.get("speech_end_to_first_sound", {}).get("turn_end")
+    what = "speech_end_to_first_sound (by turn end)"
+    if answer and answer["count"]:
+        note = f"the twin's own thinking takes {THINK_S * 1000:.0f} ms of it"
+        out.append(table.told(what, table.quantiles(answer), note=note, values=answer))
+    else:
+        out.append(table.missing(what, "-", why="the daemon timed no answer"))
+    return out
+
+
+def speech(visit: Visit) -> list[Row]:
+    """Return the rows on the first syllable and on what arrives at all."""
+    out = []
+    if visit.pre_rolls_ms:
+        early = table.spread(visit.pre_rolls_ms)
+        out.append(
+            table.judged(
+                "first syllable: pre-roll that arrived",
+                -early.low,
+                -(PRE_ROLL_MS - BLOCK_MS),
+                figure=early.text("ms", 0),
+                budget=f"{PRE_ROLL_MS} ms",
+                note=f"the microphone's clock is read in blocks: up to {BLOCK_MS} ms less is measured than arrived",
+                values={"pre_rolls_ms": visit.pre_rolls_ms},
+            )
+        )
+        got = visit.while_connecting_ms
+        out.append(
+            table.judged(
+                "first syllable: first turn, connection not open",
+                -got,
+                -WHILE_CONNECTING_MS,
+                figure=f"{got:.0f} ms arrived",
+                budget=f"{WHILE_CONNECTING_MS:.0f} ms",
+                note=f"the service takes {SETUP_DELAY_S:g} s to set up; pre-roll and speech since come in order",
+                values={"arrived_ms": got},
+            )
+        )
+    what, budget = "speech arrives whole and in order", f"{MATCH} in every turn"
+    if not visit.matches:
+        out.append(table.missing(what, budget, why="no turn arrived"))
+        return out
+    match = table.spread(visit.matches)
+    complaint = "; ".join(visit.complaints)
+    out.append(
+        table.judged(
+            what,
+            0.0 if complaint else -match.low,
+            -MATCH,
+            figure=f"{match.low:.3f} in the worst of {match.runs} turns",
+            budget=budget,
+            note=complaint or f"lowest correlation of any {MATCHED_MS} ms with what was spoken, at one offset a turn",
+            values={"matches": visit.matches, "complaints": visit.complaints, "xruns": visit.xruns},
+        )
+    )
+    return out
+
+
+def cpu(measured: Duplex, pure_ms_per_s: float) -> list[Row]:
+    """Return the rows on CPU in talk and at rest."""
+    own, idle = measured.talk - measured.talk_bare, measured.idle - measured.idle_bare
+    values = {
+        "talk_ms_per_s": measured.talk,
+        "talk_bare_ms_per_s": measured.talk_bare,
+        "idle_ms_per_s": measured.idle,
+        "idle_bare_ms_per_s": measured.idle_bare,
+        "pure_ms_per_s": pure_ms_per_s,
+    }
+    return [
+        table.told(
+            "CPU per second of duplex talk",
+            f"{measured.talk:.1f} ms/s, bare loop {measured.talk_bare:.1f}",
+            note=f"over {measured.seconds:g} s; {measured.xruns} xruns",
+            values=values,
+        ),
+        table.judged(
+            "CPU minus bare loop, over the filters alone",
+            own / pure_ms_per_s,
+            CPU_RATIO,
+            figure=f"{own / pure_ms_per_s:.1f} ({own:.1f} / {pure_ms_per_s:.1f} ms/s)",
+            budget=f"{CPU_RATIO:g} times filters + canceller",
+            note="this version has no echo canceller: the pure work is the filters alone, the budget counts both",
+            values={"ratio": own / pure_ms_per_s, **values},
+        ),
+        table.judged(
+            "CPU idle, minus bare loop, over talk's",
+            idle / own,
+            IDLE_RATIO,
+            figure=f"{idle / own:.2f} ({idle:.1f} / {own:.1f} ms/s)",
+            budget=f"{IDLE_RATIO:g}",
+            note=f"over {measured.idle_seconds:g} s",
+            values={"ratio": idle / own},
+        ),
+    ]
+
+
+def memory(visit: Visit) -> list[Row]:
+    """Return the rows on memory: after the talk, and what it grew by."""
+    grown = visit.memory_mb - visit.early_mb
+    return [
+        table.judged(
+            "memory of the daemon (resident)",
+            visit.memory_mb,
+            MEMORY_MB,
+            figure=f"{visit.memory_mb:.1f} MB",
+            budget=f"{MEMORY_MB:g} MB",
+            values={"rss_mb": visit.memory_mb},
+        ),
+        table.missing(
+            "memory over a day of talk",
+            "flat",
+            figure=f"{grown:+.1f} MB over {visit.turns - 3} turns",
+            why="a day was not spent; this is the growth between the third turn and the last",
+            values={"grown_mb": grown, "turns": visit.turns - 3},
+        ),
+    ]
+
+
+def _latency(visit: Visit, name: str, limit: float, budget: str, judge: str, note: str = "") -> Row:
+    summary = visit.figures.get(name)
+    if not summary or not summary["count"]:
+        return table.missing(name, budget, why="the daemon timed none")
+    count = f"{summary['count']} times"
+    if visit.turns < ENOUGH_TURNS:
+        count += f", fewer than {ENOUGH_TURNS} turns: a glance, not a proof"
+    return table.judged(
+        name,
+        summary[judge],
+        limit,
+        figure=table.quantiles(summary),
+        budget=budget,
+        note="; ".join(filter(None, [count, note])),
+        values=summary,
+    )
