@@ -15,6 +15,11 @@ Rules of the service it keeps: nothing before `setupComplete`; an answer is open
 `turnComplete`, which waits for the assumed playback; whoever speaks meanwhile interrupts (`interrupted`, a tail of old
 sound if the script wants one, `turnComplete`, then `toolCallCancellation`), unless NO_INTERRUPTION, where the turn
 waits; only what was already sent enters the history; the resumption update follows the turn.
+
+Where no source says what the service does, the twin decides, on the strict side: a second `activityStart`, realtime
+input while initial history is expected, an unknown or expired handle and a change of model on resume close with 1007;
+sound outside an activity is taken, counted in `stray_audio` and belongs to no turn; a response to a cancelled call is
+forgiven for a second, as it may have been on its way.
 """
 
 from __future__ import annotations
