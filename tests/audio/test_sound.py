@@ -244,6 +244,39 @@ def test_a_loudspeaker_that_breaks_is_reported_and_the_microphone_goes_on(monkey
     assert healthy.frames > 0
 
 
+def test_a_loudspeaker_that_can_be_neither_asked_nor_closed_is_put_away() -> None:
+    class Broken(Loudspeaker):
+        def writable(self) -> int:
+            raise OSError(19, "No such device")
+
+        def close(self) -> None:
+            raise OSError
+
+    stage = Stage([Microphone()], [Broken()])
+    stage.sound.start()
+    stage.until(lambda: len(stage.failures) == 2)
+    stage.until_captured(0.05)
+    assert stage.sound.stop(NEVER_S)
+    assert [str(error) for error in stage.failures] == [
+        "The loudspeaker out:1 failed: OSError: [Errno 19] No such device",
+        "The loudspeaker out:1 did not close: OSError",
+    ]
+
+
+def test_a_block_that_comes_late_is_counted() -> None:
+    class Stalling(Microphone):
+        def read(self, into: NDArray[np.int32]) -> int:
+            if self.blocks == 5:
+                time.sleep(0.1)
+            return super().read(into)
+
+    stage = Stage([Stalling()], [Loudspeaker()])
+    stage.sound.start()
+    stage.until_captured(0.3)
+    assert stage.sound.stop(NEVER_S)
+    assert stage.sound.late >= 1
+
+
 def test_an_opener_that_fails_in_its_own_way_becomes_a_sentence() -> None:
     stage = Stage([KeyError("no such card")], [OSError("busy")])
     stage.sound.start()
