@@ -40,6 +40,7 @@ _CODECS = {
     0x0055: "MP3",
 }
 _UNKNOWN_SIZE = 0xFFFFFFFF
+_GRID = 1024  # kernel points between zero crossings: drawn straight between them it errs by 1.2e-6, -118 dB
 _RATES_HZ = (1_000, 768_000)  # outside of it the header is damaged, not exotic
 
 
@@ -156,6 +157,9 @@ def resample(samples: NDArray[np.float32], rate: int, to_rate: int) -> NDArray[n
     up, down = to_rate // common, rate // common
     cut = min(1.0, up / down)  # the lower of the two Nyquist frequencies, in units of the input's
     reach = math.ceil(64 / cut)
+    grid = np.arange(reach * _GRID + 2) / _GRID
+    window = np.i0(8.6 * np.sqrt(np.clip(1.0 - (grid / reach) ** 2, 0.0, 1.0)))
+    kernel = np.where(grid < reach, np.sinc(grid * cut * 0.955) * window, 0.0)
     offsets = np.arange(-reach + 1, reach + 1)
     padded = np.concatenate([np.zeros(reach - 1), samples, np.zeros(reach + 1)]).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach)
@@ -163,8 +167,7 @@ def resample(samples: NDArray[np.float32], rate: int, to_rate: int) -> NDArray[n
     result = np.empty(frames, dtype=np.float32)
     for phase in range(min(up, frames)):
         whole, part = divmod(phase * down, up)
-        distance = offsets - part / up
-        taps = np.sinc(distance * cut * 0.955) * np.i0(8.6 * np.sqrt(np.clip(1.0 - (distance / reach) ** 2, 0.0, 1.0)))
+        taps = np.interp(np.abs(offsets - part / up), grid, kernel)
         taps /= taps.sum()
         count = len(range(phase, frames, up))
         rows = np.ascontiguousarray(windows[whole::down][:count])

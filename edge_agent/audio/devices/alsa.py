@@ -190,14 +190,22 @@ class _Program:
         command += [f"--period-size={period}", f"--buffer-size={buffer}"]
         if direction == "output":
             command.append(f"--start-delay={1_000_000 * block_frames // RATE_HZ}")  # microseconds
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if direction == "output" else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if direction == "input" else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        wanted = pipe * self.width * self.channels
+        pages = 1 << math.ceil(math.log2(max(1, wanted / _PAGE_BYTES)))
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if direction == "output" else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if direction == "input" else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pipesize=pages * _PAGE_BYTES,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except OSError as error:
+            raise DeviceError(
+                f"{command[0]} cannot be started: {error}; use pyaudio:NAME", fault=_FAULT[direction]
+            ) from error
         file = self.process.stdout if direction == "input" else self.process.stdin
         assert file is not None  # noqa: S101  for the type checker
         assert self.process.stderr is not None  # noqa: S101  for the type checker
@@ -205,10 +213,6 @@ class _Program:
         self._errors = self.process.stderr.fileno()
         os.set_blocking(self._errors, False)
         os.set_blocking(self.fd, direction == "input")
-        wanted = pipe * self.width * self.channels
-        pages = 1 << math.ceil(math.log2(max(1, wanted / _PAGE_BYTES)))
-        with contextlib.suppress(PermissionError):  # a user with very many pipes keeps the size they come in
-            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, pages * _PAGE_BYTES)
         self.pipe_bytes = fcntl.fcntl(self.fd, fcntl.F_GETPIPE_SZ)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
