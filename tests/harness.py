@@ -134,7 +134,7 @@ class Device:
 
     async def quit(self) -> int:
         """End it as SIGTERM does; returns the exit code."""
-        self.agent._stop.set()
+        self.agent.stop()
         code = await asyncio.wait_for(self._run, 5.0)
         self._watch_task.cancel()
         await asyncio.wait([self._watch_task])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from edge_agent.errors import AgentError, ConnectionEnded, NetworkError
@@ -49,7 +49,7 @@ class Session:
     def __init__(
         self,
         *,
-        prepare: Callable[[str | None], Order],
+        prepare: Callable[[str | None], Awaitable[Order]],
         on_event: Callable[[ServerEvent], None],
         on_up: Callable[[bool], None],
         on_down: Callable[[AgentError], None],
@@ -143,7 +143,7 @@ class Session:
             await asyncio.wait(before)
         handle = self._handle
         try:
-            order = self._prepare(handle)
+            order = await self._prepare(handle)
             connection = await LiveConnection.open(
                 endpoint=order.endpoint,
                 headers=order.headers,

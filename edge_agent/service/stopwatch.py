@@ -29,10 +29,14 @@ class Stopwatch:
         self._pressed_at = self._light_due_since = now
 
     def light_set(self, now: float) -> None:
-        """The light shows something new."""
+        """The light shows something new; it counts if a press did it, which sets the light at once."""
         if self._light_due_since is not None:
             self._observe("press_to_light", now - self._light_due_since)
             self._light_due_since = None
+
+    def press_done(self) -> None:
+        """Whatever the press did is done; what comes later is not its doing."""
+        self._pressed_at = self._light_due_since = None
 
     def turn_opened(self, now: float, *, connected: bool) -> None:
         """The turn that the press asked for is open; its first byte is timed only on an open connection."""

@@ -1,0 +1,376 @@
+"""One device's life: starts its parts, watches over them, takes commands, and ends them.
+
+`run` ends with exit code 0 after SIGTERM or SIGINT, within 5 s. A sound library that hangs cannot be joined; then the
+process leaves at once, for systemd to start it anew. SIGHUP reads the configuration again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge_agent import config as settings
+from edge_agent import prompts
+from edge_agent.agent.reports import Reports
+from edge_agent.agent.talk import Talk
+from edge_agent.audio.sound import Sound
+from edge_agent.config import Config
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.moves import BUSY
+from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, DeviceError, Fault
+from edge_agent.panel.button import Button
+from edge_agent.panel.contact import Edge
+from edge_agent.panel.light import Light, load_patterns
+from edge_agent.panel.pins import NullPanel, Panel, open_panel
+from edge_agent.service.captions import Captions
+from edge_agent.service.control import ControlServer
+from edge_agent.service.metrics import Metrics
+from edge_agent.service.notify import Notifier
+from edge_agent.service.state import StateFile
+from edge_agent.tools.builtin import device_tools
+
+log = logging.getLogger("edge_agent")
+
+CHECK_S = 1.0  # how often heartbeats are looked at
+DEAD_S = 2.0  # a sound stream silent for longer is a fault
+HUNG_S = 10.0  # a sound library that does not come back in this time never will: the process leaves
+START_S = 5.0  # devices that need longer to open are reported when they do
+STOP_S = 2.0  # of the five seconds in which the daemon must end, what the sound thread gets
+FINGER_STEP_S, FINGER_STEPS = 0.002, 500  # how long a driven button may take to be believed: debounce, and a margin
+
+_WHEN = {"now": "now", "connection": "at the next connection", "restart": "at the next restart"}
+
+
+class Agent:
+    """One device; build it inside a running loop.
+
+    `config_path` is read again on SIGHUP; `ssl_context` stands in for the system's trust store.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+
+    def __init__(
+        self, config: Config, *, config_path: Path | None = None, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.state_file = StateFile()
+        self._loop = asyncio.get_running_loop()
+        self._config_path = config_path
+        self._notifier = Notifier()
+        for complaint in self.state_file.load():
+            log.warning("%s", complaint)
+        remembered = self.state_file.state
+        self.volume = config.audio.volume if remembered.volume is None else remembered.volume
+        self._captions = Captions(Path(config.captions.file) if config.captions.file else None)
+        self._reports = Reports(
+            self.metrics,
+            self._captions,
+            clock=self._loop.time,
+            audio_s=lambda: self.sound.audio_s if self.sound else 0.0,
+        )
+        self.talk = Talk(
+            lambda: self.config,
+            metrics=self.metrics,
+            reports=self._reports,
+            captions=self._captions,
+            functions=device_tools(self, camera=config.camera.source != "off"),
+            muted=remembered.muted,
+            volume=self.volume,
+            show=self._show,
+            on_state=self._state_changed,
+            ssl_context=ssl_context,
+        )
+        self.sound: Sound | None = None
+        self._panel: Panel = NullPanel()
+        self._button = Button(debounce_ms=config.panel.debounce_ms, on_edge=self._edge, loop=self._loop)
+        self._light: Light | None = None
+        self._control: ControlServer | None = None
+        self._stop = asyncio.Event()
+        self._saving: set[asyncio.Task[None]] = set()
+        self._last_state = ""
+
+    async def run(self) -> int:
+        """Run until a signal; return the exit code.
+
+        Raises:
+            ConfigError: a setting cannot be used; what had been started has been stopped again.
+        """
+        for name in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(name, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            await self._start()
+            await self._stop.wait()
+        finally:
+            await self._end()
+        return EXIT_OK
+
+    def stop(self) -> None:
+        """End `run`, as SIGTERM does."""
+        self._stop.set()
+
+    # Life.
+
+    async def _start(self) -> None:
+        sys.setswitchinterval(0.001)  # the sound thread waits at most this long for the interpreter
+        self.talk.opening.read_persona()
+        prompts.load(self.config.conversation.prompts)
+        patterns = load_patterns(self.config.panel.patterns)
+        self._control = ControlServer(
+            Path(self.config.control.socket), self._request, watch=self._present, on_watchers=self._watched
+        )
+        await self._control.start()
+        self._open_panel()
+        self._light = Light(self._panel, patterns, self._loop)
+        self._light.show("starting")
+        self._sample_metrics()
+        talk = self.talk
+        self.sound = talk.sound = Sound(
+            input=self.config.audio.input,
+            output=self.config.audio.output,
+            block_ms=self.config.audio.block_ms,
+            engine=talk.engine,
+            on_events=lambda events: self._from_thread(talk.sound_events, events),
+            on_wake=lambda: self._from_thread(talk.pump),
+            on_failure=lambda error: self._from_thread(talk.sound_failed, error),
+            on_recovery=lambda fault: self._from_thread(talk.tell, ev.FaultCleared(fault)),
+        )
+        self.sound.start()
+        await self._first_block()
+        talk.tell(ev.Ready())
+        self._button.watch(self._panel)
+        self._notifier.ready(f"{self.config.mode}: {talk.machine.shown_state}")
+        self._loop.call_later(CHECK_S, self._check)
+
+    async def _first_block(self) -> None:
+        """Wait until sound flows, or a device has said why it does not; no longer than `START_S`."""
+        until = self._loop.time() + START_S
+        while self.sound is not None and not self.sound.capture_s and self._loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def _end(self) -> None:
+        self._notifier.stopping()
+        self._button.close()
+        if self._light is not None:
+            self._light.close()
+        await self.talk.close()
+        if self._control is not None:
+            await self._control.close()
+        self._panel.close()
+        if self._saving:
+            await asyncio.wait(list(self._saving))
+        await asyncio.to_thread(self.state_file.flush)
+        if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
+            log.error("the sound library hangs; leaving without it")
+            self._leave(EXIT_OK)
+
+    def _open_panel(self) -> None:
+        panel = self.config.panel
+        try:
+            self._panel = open_panel(
+                panel.pins,
+                button_gpio=panel.button_gpio,
+                led_gpio=panel.led_gpio,
+                led_rgb_gpio=panel.led_rgb_gpio,
+                on_level=self._button.level,
+            )
+        except DeviceError as error:
+            log.warning("no button and no light: %s", error)
+
+    def _check(self) -> None:
+        """Once a second: are the streams alive? Only then the watchdog is told so."""
+        self._loop.call_later(CHECK_S, self._check)
+        if self.talk.machine.state in BUSY:
+            self.metrics.count("talk_seconds", CHECK_S)
+        if self.sound is None:
+            return
+        now = self._loop.time()
+        microphone, loudspeaker = self.sound.input_age_s(now), self.sound.output_age_s(now)
+        age = max(microphone, loudspeaker)
+        if age > HUNG_S:
+            log.error("the sound thread has not moved for %.0f s; leaving, to be started anew", age)
+            self._leave(EXIT_FAILED)
+        if age <= DEAD_S:
+            self._notifier.watchdog()
+            return
+        fault, name = (Fault.MICROPHONE, "microphone") if microphone > DEAD_S else (Fault.LOUDSPEAKER, "loudspeaker")
+        if fault not in self.talk.machine.faults:
+            sentence = f"The {name} gives no sign of life; if it does not come back, the device starts anew."
+            self.talk.tell(ev.FaultRaised(fault, sentence))
+
+    def _leave(self, code: int) -> None:
+        """A library call that never returns cannot be ended from inside: leave the process at once."""
+        logging.shutdown()
+        os._exit(code)
+
+    def _reload(self) -> None:
+        if self._config_path is None:
+            log.info("nothing to reload: the configuration did not come from a file")
+            return
+        try:
+            fresh = settings.load(self._config_path)
+        except ConfigError as error:
+            log.warning("not reloaded: %s", error)
+            return
+        for entry in settings.changes(self.config, fresh):
+            log.info("%s = %r takes effect %s", entry.key, entry.value, _WHEN[entry.effect])
+        self.config = settings.adopt(self.config, fresh)
+        self._captions.path = Path(self.config.captions.file) if self.config.captions.file else None
+        self._button.set_debounce(self.config.panel.debounce_ms)
+        self.talk.reload()
+
+    # Panel.
+
+    def _edge(self, edge: Edge) -> None:
+        if edge.down:
+            self.talk.press(edge.t)
+        else:
+            self.talk.release()
+
+    def _show(self, light: str) -> None:
+        if self._light is not None:
+            self._light.show(light)
+        self._reports.publish("light", light=light)
+
+    def _state_changed(self) -> None:
+        machine = self.talk.machine
+        if machine.shown_state != self._last_state:
+            self._last_state = machine.shown_state
+            self._reports.publish("state", state=self._last_state, why=machine.why, turn_open=machine.turn_open)
+            self._notifier.status(f"{self.config.mode}: {self._last_state}")
+
+    # What the model and `ctl` may do to the device.
+
+    def set_volume(self, volume: int) -> None:
+        """Set the loudness, 0 to 100, and remember it."""
+        self.volume = volume
+        self.talk.engine.set_volume(volume)
+        self._remember(volume=volume)
+        self._reports.publish("volume", volume=volume)
+
+    def end_conversation(self) -> None:
+        """End the conversation once the present answer has been played."""
+        self.talk.end_after_answer()
+
+    async def look(self) -> None:
+        """Send a picture that was taken inside a turn."""
+        await self.talk.eyes.look()
+
+    def status(self) -> dict[str, Any]:
+        """Return what `ctl status` shows."""
+        machine, sound = self.talk.machine, self.sound
+        fault = machine.fault
+        return {
+            "state": machine.shown_state,
+            "why": machine.why if fault is None else machine.faults[fault],
+            "mode": self.config.mode,
+            "muted": machine.muted,
+            "light": machine.light,
+            "lit": list(self._panel.lit()),
+            "turn_open": machine.turn_open,
+            "connected": machine.connected,
+            "volume": self.volume,
+            "fault": None if fault is None else {"code": fault.value, "text": machine.faults[fault]},
+            "t": self._loop.time(),
+            "audio_s": 0.0 if sound is None else sound.audio_s,
+            "capture_s": 0.0 if sound is None else sound.capture_s,
+            "xruns": 0 if sound is None else sound.xruns,
+        }
+
+    async def _request(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: C901  one case for each verb
+        match request["do"]:
+            case "status":
+                return self.status()
+            case "press":
+                await self._finger(down=True)
+            case "release":
+                await self._finger(down=False)
+            case "tap":
+                await self._finger(down=True)
+                await self._finger(down=False)
+            case "mute" | "unmute" as verb:
+                self.talk.mute(on=verb == "mute")
+                self._remember(muted=verb == "mute")
+            case "volume":
+                if request.get("volume") is not None:
+                    self.set_volume(request["volume"])
+                return {"volume": self.volume}
+            case "ask":
+                self.talk.tell(ev.TextAsked(request["text"]))
+            case "look":
+                await self.look()
+            case "metrics":
+                return {"text": self.metrics.text(), "figures": self.metrics.figures()}
+            case "end":
+                self.talk.tell(ev.EndAsked())
+        return {"state": self.talk.machine.shown_state}
+
+    async def _finger(self, *, down: bool) -> None:
+        """Move the button: electrically on mock pins, else as an event."""
+        if self.config.panel.pins == "mock":
+            self._panel.drive_button(down)
+            for _ in range(FINGER_STEPS):
+                if self._button.down is down:
+                    return
+                await asyncio.sleep(FINGER_STEP_S)
+        elif down:
+            self.talk.press(self._loop.time())
+        else:
+            self.talk.release()
+
+    def _remember(self, **values: Any) -> None:
+        """Change the state file, at once in memory and soon on the card."""
+        self.state_file.update(**values)
+        task = self._loop.create_task(self._save())
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    async def _save(self) -> None:
+        error = await asyncio.to_thread(self.state_file.flush)
+        if error is not None:
+            self.talk.tell(ev.FaultRaised(Fault.STORAGE, str(error)))
+        elif Fault.STORAGE in self.talk.machine.faults and not self.state_file.failed:
+            self.talk.tell(ev.FaultCleared(Fault.STORAGE))
+
+    # What is told about it.
+
+    def _present(self) -> list[dict[str, Any]]:
+        return [{"event": "status", **self.status()}]
+
+    def _watched(self, count: int) -> None:
+        self.talk.engine.levels(count > 0)
+        self._reports.to = self._control.publish if self._control is not None and count else None
+
+    def _sample_metrics(self) -> None:
+        talk, sample = self.talk, self.metrics.sample
+        block_samples = 16 * self.config.audio.block_ms
+        sample("playback_queue_ms", lambda: talk.engine.queue_ms)
+        sample("uplink_backlog_ms", lambda: talk.uplink.queued_ms)
+        sample("clipped_samples", lambda: talk.engine.counters["clipped"])
+        sample("blocks_captured", lambda: talk.engine.counters["blocks_captured"])
+        sample("blocks_dropped", lambda: talk.uplink.dropped_samples / block_samples, queue="uplink")
+        sample("muted", lambda: float(talk.machine.muted))
+        sample("volume", lambda: float(self.volume))
+        sample("bytes", lambda: float(talk.session.bytes_sent), direction="up", period="start")
+        sample("bytes", lambda: float(talk.session.bytes_received), direction="down", period="start")
+        for stream in ("input", "output"):
+            sample("xruns", functools.partial(self._sound_figure, f"{stream}_xruns"), stream=stream)
+        sample("output_ring_ms", functools.partial(self._sound_figure, "output_fill_ms"))
+
+    def _sound_figure(self, name: str) -> float:
+        return 0.0 if self.sound is None else self.sound.counters[name]
+
+    def _from_thread(self, call: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(call, *args)

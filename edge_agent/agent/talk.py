@@ -1,0 +1,449 @@
+"""The talk: the conversation machine joined to sound, line, gate, camera and tools.
+
+    talk = Talk(lambda: config, metrics=..., reports=..., muted=False, volume=60, show=light.show, ...)
+    talk.sound = Sound(engine=talk.engine, ...)
+    talk.tell(Ready())
+    talk.press(now)
+    await talk.close()
+
+Everything decided is decided in `conversation`; everything heard or spoken passes `audio`; everything sent passes the
+gate in `live.uplink`. What is left is translation, in three directions:
+
+    service, sound, camera, button  ->  events of the conversation      (`tell`, `_heard`)
+    actions of the conversation     ->  line, sound, camera, light      (`_do`)
+    microphone sound                ->  gate -> socket                  (`pump`)
+
+All of it belongs to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from edge_agent import prompts
+from edge_agent.agent.eyes import Eyes
+from edge_agent.agent.opening import Opening
+from edge_agent.agent.reports import Reports
+from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
+from edge_agent.audio.levels import Level
+from edge_agent.audio.ring import CaptureRing
+from edge_agent.audio.sound import Sound
+from edge_agent.config import Config
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.machine import Machine, Rules
+from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
+from edge_agent.live import events as heard
+from edge_agent.live import messages
+from edge_agent.live.protocol import LiveProtocol, ProtocolMisuse
+from edge_agent.live.session import Order, Session
+from edge_agent.live.uplink import Item, Mark, Picture, Uplink
+from edge_agent.live.uplink import Sound as MicrophoneSound
+from edge_agent.service.captions import Captions
+from edge_agent.service.metrics import Metrics
+from edge_agent.service.stopwatch import Stopwatch
+from edge_agent.tools.runner import Answer, Call, ToolRunner
+from edge_agent.vision.camera import open_camera
+from edge_agent.vision.photographer import Photographer
+
+log = logging.getLogger("edge_agent")
+
+RATE = 16_000  # capture samples per second
+SAMPLES_PER_MS = RATE // 1000
+
+
+class Talk:
+    """One device's talk.
+
+    Args:
+        config: gives the configuration in force.
+        metrics, reports, captions: what is told about it.
+        functions: the device's own tools.
+        muted, volume: as remembered from the last run.
+        show: plays a light pattern by name.
+        on_state: told after every event, when the shown state may have changed.
+        ssl_context: for wss; the system's trust store if None.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        *,
+        metrics: Metrics,
+        reports: Reports,
+        captions: Captions,
+        functions: list[Callable[..., Any]],
+        muted: bool,
+        volume: int,
+        show: Callable[[str], None],
+        on_state: Callable[[], None],
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        now = config()
+        self.sound: Sound | None = None
+        """The sound thread, once it runs."""
+        self.ring = CaptureRing()
+        self.engine = Duplex(
+            block_frames=48 * now.audio.block_ms,
+            ring=self.ring,
+            mic_gain_db=now.audio.mic_gain_db,
+            mic_channel=now.audio.mic_channel,
+            volume=volume,
+            half_duplex=now.echo == "half-duplex",
+        )
+        self.engine.set_mute(muted)
+        self.machine = Machine(rules(now), muted=muted)
+        self.message_samples = now.live.message_ms * SAMPLES_PER_MS
+        self.uplink = Uplink(self.ring, manual=now.manual_turns, message_samples=self.message_samples)
+        self.opening = Opening(config, functions=functions)
+        self.session = Session(
+            prepare=self._prepare,
+            on_event=self._heard,
+            on_up=self._link_up,
+            on_down=self._link_down,
+            ssl_context=ssl_context,
+        )
+        self.session.on_writable = self.pump
+        self.eyes = Eyes(
+            now.camera,
+            Photographer(lambda: open_camera(now.camera.source, max_px=now.camera.max_px), max_kb=now.camera.max_kb),
+            self.uplink,
+            self.machine,
+            sample_of=self._sample_of,
+            on_offered=self.pump,
+            on_fault=self._camera_fault,
+        )
+        self.runner = ToolRunner({}, deadline_s=now.tools.deadline_s, on_answer=self._tool_answered)
+        self._config = config
+        self._metrics = metrics
+        self._reports = reports
+        self._captions = captions
+        self._stopwatch = Stopwatch(metrics, reports.latency)
+        self._light = show
+        self._on_state = on_state
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arriving: heard.Audio | None = None
+        self._ending = False
+
+    def tell(self, event: ev.Event) -> None:
+        """Give the conversation an event and carry out what it wants."""
+        now = self._loop.time()
+        for action in self.machine.handle(event, now):
+            self._do(action, now)
+        self._on_state()
+        self._arm()
+        self.pump()
+
+    def press(self, at: float) -> None:
+        """The button went down at `at` on the loop's clock (a handset: it was lifted)."""
+        self._stopwatch.pressed(at)
+        lifted = self.machine.rules.hook and not self.machine.in_conversation
+        self.tell(ev.Pressed(self.sample()))
+        persona = self.opening.persona
+        if lifted and self.machine.turn_open and persona is not None and persona.greeting:
+            self.tell(ev.TextAsked(f"Greet the person with these words: {persona.greeting}"))
+        self._stopwatch.press_done()
+
+    def release(self) -> None:
+        """The button came up (a handset: it was hung up)."""
+        self.tell(ev.Released(self.sample()))
+
+    def mute(self, *, on: bool) -> None:
+        """Shut the microphone, or open it again; shutting takes effect before anything else happens."""
+        self.engine.set_mute(on)
+        self.tell(ev.Muted(self.sample()) if on else ev.Unmuted())
+        self._reports.publish("mute", muted=on)
+
+    def end_after_answer(self) -> None:
+        """End the conversation once the present answer has been played."""
+        self._ending = True
+
+    def reload(self) -> None:
+        """Take what a changed configuration changes at once; the rest waits for the next connection."""
+        config = self._config()
+        self.machine.rules = rules(config)
+        self.engine.set_gain(config.audio.mic_gain_db)
+        self._arm()
+
+    async def close(self) -> None:
+        """Stop talking: nothing more is sent, sockets, camera and tools are closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.uplink.forget()
+        await self.runner.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self.session.close()
+        await self.eyes.close()
+
+    def sample(self) -> int:
+        """Where capture stands now, in capture samples."""
+        return self.ring.written if self.sound is None else self.sound.sample_at(self._loop.time())
+
+    def sound_events(self, events: list[EngineEvent]) -> None:
+        """Take what the engine reported."""
+        now = self._loop.time()
+        for event in events:
+            match event:
+                case AnswerStarted():
+                    self._stopwatch.answer_started(now)
+                case AnswerEnded():
+                    self.tell(ev.PlaybackEnded(self.sample()))
+                    if self._ending:
+                        self.tell(ev.EndAsked())
+                case Flushed():
+                    self._stopwatch.silent(now)
+                case Underrun(gap_ms=gap_ms):
+                    self._reports.publish("underrun", gap_ms=round(gap_ms, 1))
+                case Level():
+                    self._reports.publish("level", mic_dbfs=event.mic_dbfs, speaker_dbfs=event.speaker_dbfs)
+
+    def sound_failed(self, error: BaseException) -> None:
+        """The sound thread reports a device, or itself."""
+        log.error("%s", error)
+        fault = error.fault if isinstance(error, AgentError) else None
+        self.tell(ev.FaultRaised(fault or Fault.MICROPHONE, str(error)))
+
+    def pump(self) -> None:
+        """Write what the gate lets out, as far as the line takes it."""
+        session = self.session
+        while session.writable and (item := self.uplink.pull()) is not None:
+            self._write(item)
+        self.engine.wake_loop(self.machine.connected and not self.uplink.idle)
+
+    def _write(self, item: Item) -> None:
+        match item:
+            case MicrophoneSound(end=end, pcm=pcm):
+                self._send(lambda protocol: protocol.audio(pcm))
+                if self.sound is not None and self.ring.written - end < self.message_samples:
+                    late = self._loop.time() - self.sound.captured_at(end)  # of fresh sound, not of what had to wait
+                    self._metrics.observe("capture_to_socket", late * 1000)
+            case Picture(jpeg=jpeg):
+                self._send(lambda protocol: protocol.image(jpeg))
+                self._reports.publish("picture", bytes=len(jpeg))
+            case Mark.ACTIVITY_START:
+                self._send(lambda protocol: protocol.activity_start())
+            case Mark.ACTIVITY_END:
+                self._send(lambda protocol: protocol.activity_end())
+            case Mark.STREAM_END:
+                self._send(lambda protocol: protocol.audio_stream_end())
+        self._stopwatch.byte_sent(self._loop.time())
+
+    def _send(self, build: Callable[[LiveProtocol], bytes]) -> None:
+        protocol = self.session.protocol
+        if protocol is None:
+            return
+        try:
+            self.session.send(build(protocol))
+        except ProtocolMisuse:
+            log.exception("not sent: the service would have closed the connection")
+
+    # From the service.
+
+    def _link_up(self, resumed: bool) -> None:
+        self._stopwatch.connected(self._loop.time())
+        self._metrics.count("connections")
+        self.uplink.link_up(self._config().live.resume_replay)
+        self.tell(ev.LinkUp(resumed))
+
+    def _link_down(self, error: AgentError) -> None:
+        self.uplink.link_down()
+        self.runner.cancel(self.runner.pending)
+        self._metrics.count("reconnects", cause=type(error).__name__)
+        log.warning("connection: %s", error)
+        final = isinstance(error, Stop | ConfigError)
+        fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
+        self.tell(ev.LinkDown(fault, str(error), final=final))
+
+    def _heard(self, event: heard.ServerEvent) -> None:  # noqa: C901, PLR0912  one case for each kind of event
+        match event:
+            case heard.Audio():
+                self._arriving = event
+                self.tell(ev.AnswerAudio(len(event.pcm) / 2 * 1000 / event.rate))
+                self._arriving = None
+            case heard.Interrupted():
+                self.tell(ev.Interrupted())
+            case heard.GenerationComplete():
+                self.tell(ev.AnswerGenerated())
+            case heard.TurnComplete() | heard.Interaction(idle=True):
+                self._captions.end_turn()
+                self.tell(ev.AnswerDone(event.idle))
+            case heard.InputCaption():
+                if not self._config().manual_turns:
+                    self._stopwatch.speech_ended(self._loop.time(), by="transcript")
+                self._reports.caption("person", event.text, finished=event.finished)
+                self.tell(ev.Heard())
+            case heard.OutputCaption():
+                self._reports.caption("device", event.text, finished=event.finished)
+            case heard.Text(thought=False):
+                self._reports.caption("device", event.text, finished=False)
+            case heard.ToolCall(calls):
+                self.tell(ev.ToolsCalled(len(calls)))
+                for call in calls:
+                    self._reports.publish("tool", name=call.name, phase="called")
+                self.runner.start([Call(call.id, call.name, call.args) for call in calls])
+            case heard.ToolCancel(ids):
+                pending = self.runner.pending & set(ids)
+                self.runner.cancel(pending)
+                self.tell(ev.ToolsSettled(len(pending)))
+            case heard.Usage():
+                self._metrics.gauge("tokens", event.prompt, kind="prompt", period="turn")
+                self._metrics.gauge("tokens", event.response, kind="response", period="turn")
+                self._reports.publish("usage", prompt=event.prompt, response=event.response, total=event.total)
+            case heard.GoAway(time_left_s=left):
+                self._reports.publish("connection", why="the service will close this connection", time_left_s=left)
+            case heard.Malformed(why=why):
+                log.warning("a message of the service could not be read: %s", why)
+            case _:
+                log.debug("%r", event)
+
+    def _tool_answered(self, answer: Answer) -> None:
+        self._metrics.count("tool_calls", outcome="ok" if answer.ok else "error")
+        self._reports.publish(
+            "tool", name=answer.name, phase="answered", ok=answer.ok, seconds=round(answer.seconds, 3)
+        )
+        response = messages.FunctionResponse(
+            id=answer.id, name=answer.name, response=answer.response, scheduling=answer.scheduling
+        )
+        if self.session.protocol is not None:
+            self.pump()  # a picture that the tool took goes first
+            self._send(lambda protocol: protocol.tool_responses([response]))
+        self.tell(ev.ToolsSettled(1))
+
+    def _camera_fault(self, error: DeviceError | None) -> None:
+        if error is not None:
+            self.tell(ev.FaultRaised(Fault.CAMERA, str(error)))
+        elif Fault.CAMERA in self.machine.faults:
+            self.tell(ev.FaultCleared(Fault.CAMERA))
+
+    # From the conversation.
+
+    def _do(self, action: do.Action, now: float) -> None:  # noqa: C901, PLR0912  one case for each kind of action
+        match action:
+            case do.Connect(resume=resume):
+                self._stopwatch.connecting(now)
+                self._reports.publish("connection", why="opening")
+                self.eyes.prepare()
+                self.session.connect(resume=resume)
+            case do.Disconnect():
+                self.session.disconnect()
+                self.uplink.link_down()
+            case do.OpenTurn(turn=turn, start=start):
+                self.uplink.open(turn, start)
+                self._stopwatch.turn_opened(now, connected=self.machine.connected)
+                self._metrics.count("turns")
+                self.eyes.open(turn)
+            case do.CloseTurn(end=end):
+                self.uplink.close(self.sample() if end is None else end)
+                self._stopwatch.speech_ended(now)
+            case do.VoidTurns():
+                self.uplink.void()
+            case do.SendText(text=text):
+                self._stopwatch.speech_ended(now, by="text")
+                self._send(lambda protocol: protocol.turn(text))
+            case do.Play():
+                self._play()
+            case do.FinishAnswer():
+                self.engine.end_of_answer()
+            case do.Flush(by=by):
+                self._stopwatch.interrupted(now)
+                self._metrics.count("interruptions", by=by)
+                self.engine.flush()
+            case do.Wipe():
+                self._wipe()
+            case do.Show(light=light):
+                self._light(light)
+                self._stopwatch.light_set(self._loop.time())
+                self._reports.publish("light", light=light)
+            case do.Cue(name=name):
+                if self._config().audio.cues:
+                    self.engine.cue(name)
+            case do.Say(prompt=prompt):
+                self._task(self._speak(prompt))
+            case do.Report():
+                self._reports.of_conversation(action, self.machine.turns)
+
+    def _play(self) -> None:
+        audio = self._arriving
+        if audio is None:
+            return
+        self.uplink.answered()
+        dropped = self.engine.play(audio.pcm, rate=audio.rate)
+        if dropped:
+            log.warning("the playback queue is full; %.0f ms of the answer were dropped", dropped)
+            self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
+        self._metrics.observe("socket_to_queue", (self._loop.time() - self.session.heard_at) * 1000)
+
+    def _wipe(self) -> None:
+        """The visitor has left: keep nothing of what was said, heard or seen."""
+        self.session.forget()
+        self.uplink.forget()
+        self.engine.flush()
+        self.ring.wipe()
+        self.eyes.wipe()
+        self.runner.cancel(self.runner.pending)
+        self._captions.wipe()
+        self._ending = False
+        self._metrics.count("conversations")
+
+    async def _speak(self, name: str) -> None:
+        sentence = prompts.load(self._config().conversation.prompts).sentence(name)
+        self._reports.publish("prompt", name=name, text=sentence.text)
+        speech = await asyncio.to_thread(prompts.speak, sentence.text, sentence.language)
+        if speech is not None:
+            self.engine.say(speech.pcm, rate=speech.rate)
+
+    # Plumbing.
+
+    async def _prepare(self, handle: str | None) -> Order:
+        # Key, persona and tools are files of the owner's, on a card that may be slow: not in the loop.
+        order = await asyncio.to_thread(self.opening.prepare, handle)
+        self.runner.replace(self.opening.tools)
+        return order
+
+    def _sample_of(self, at: float) -> int:
+        return max(0, self.sample() - round(max(0.0, self._loop.time() - at) * RATE))
+
+    def _arm(self) -> None:
+        deadline = self.machine.deadline
+        if self._timer is not None:
+            if self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.tell(ev.Tick())
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def rules(config: Config) -> Rules:
+    """What of the configuration the conversation goes by."""
+    return Rules(
+        manual=config.manual_turns,
+        hook=config.panel.button == "hook",
+        pre_roll_s=config.audio.pre_roll_ms / 1000,
+        tap_s=config.panel.tap_ms / 1000,
+        long_press_s=config.panel.long_press_ms / 1000,
+        idle_timeout_s=config.idle_timeout_s,
+        max_turn_s=config.conversation.max_turn_s,
+        max_conversation_s=config.conversation.max_conversation_s,
+        answer_timeout_s=config.conversation.answer_timeout_s,
+        prewarm=config.live.prewarm,
+    )
