@@ -292,7 +292,7 @@ def test_a_pi_compiles_nothing_and_keeps_its_own_numpy(machine: Machine) -> None
 
 
 PYTEST = """#!/bin/bash
-if [[ $1 == - ]]; then exec "$REAL_PYTHON" "$@"; fi
+if [[ $1 == - || $1 == -c ]]; then exec "$REAL_PYTHON" "$@"; fi
 echo "$*" >>"$CALLS"
 for word in "$@"; do
   case $word in --junitxml=*) report=${word#--junitxml=} ;; esac
