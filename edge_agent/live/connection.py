@@ -39,7 +39,6 @@ from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
@@ -201,11 +200,10 @@ class LiveConnection(asyncio.Protocol):
 
     async def close(self, code: int = 1000) -> None:
         """Say good-bye and wait until the connection is gone; at most 2 s, then it is cut. May be called again."""
-        if not self._closing:
-            self._closing = True
-            if self._core.state is State.OPEN:
-                self._core.send_close(code)
-                self._flush()
+        self._closing = True
+        if self._core.state is State.OPEN:
+            self._core.send_close(code)
+            self._flush()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await asyncio.shield(self._gone)
@@ -232,8 +230,8 @@ class LiveConnection(asyncio.Protocol):
         for event in self._core.events_received():
             if isinstance(event, Frame):
                 self._frame(event)
-            elif isinstance(event, Response):
-                self._response()
+        if not self._protocol.setup_sent:
+            self._settle_handshake()
         if self._core.writes:
             self._flush()
         if self._core.state is State.CLOSING:
@@ -242,7 +240,7 @@ class LiveConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Tell the core, and let the transport close."""
         self._core.receive_eof()
-        self._response()
+        self._settle_handshake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -325,17 +323,12 @@ class LiveConnection(asyncio.Protocol):
     def _flush(self) -> None:
         transport = self._transport
         for data in self._core.data_to_send():
-            if transport is None or transport.is_closing():
-                return
-            if data:
+            # An empty entry asks to half-close the line; ours is closed as a whole instead.
+            if data and transport is not None and not transport.is_closing():
                 self.bytes_sent += len(data)
                 transport.write(data)
-            elif transport.can_write_eof():
-                transport.write_eof()
-            else:
-                transport.close()
 
-    def _response(self) -> None:
+    def _settle_handshake(self) -> None:
         """Act on the outcome of the handshake, once it is known."""
         failure = self._core.handshake_exc
         if failure is not None:

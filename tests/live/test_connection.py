@@ -349,6 +349,19 @@ def test_what_is_no_websocket_service_is_named(said: bytes, kind: type[AgentErro
     run(scenario)
 
 
+def test_what_is_no_websocket_service_is_not_waited_for() -> None:
+    async def chatty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await reader.read()
+
+    async def scenario() -> None:
+        async with raw_service(chatty) as endpoint:
+            with pytest.raises(ServiceRefused, match="does not speak WebSocket"):
+                await Talk().open(endpoint)
+
+    run(scenario)
+
+
 def test_a_port_that_nobody_serves_is_a_network_error() -> None:
     async def scenario() -> None:
         async with service(answer_setup) as endpoint:
@@ -373,6 +386,29 @@ def test_a_session_lost_right_after_the_setup_raises_and_is_not_reported_twice()
                 assert talk.ends == []
             else:
                 assert isinstance(await talk.end(), NetworkError)
+
+    run(scenario)
+
+
+def test_a_session_lost_while_the_setup_is_taken_raises_and_is_not_reported_as_well() -> None:
+    class Fragile(LiveConnection):
+        def _message(self, data: bytes | bytearray | memoryview) -> None:
+            self._abort()
+            super()._message(data)
+
+    async def scenario() -> None:
+        async with service(answer_setup) as endpoint:
+            talk = Talk()
+            with pytest.raises(NetworkError):
+                await Fragile.open(
+                    endpoint=endpoint,
+                    headers={},
+                    protocol=talk.protocol,
+                    on_event=talk.on_event,
+                    on_closed=talk.on_closed,
+                )
+            assert talk.events == [e.SetupComplete()]
+            assert talk.ends == []
 
     run(scenario)
 
@@ -474,6 +510,46 @@ def test_a_slow_line_is_noticed_at_once_and_nothing_is_lost(secure: bool) -> Non
             await connection.close()
         numbers = [int(re.findall(r'"text":"(\d+) ', str(message))[0]) for message in received]
         assert numbers == list(range(sent))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_large_still_holds_back_what_follows_until_it_is_gone(secure: bool) -> None:
+    context = server_context("cert-valid") if secure else None
+
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+
+        async def slow(ws: ServerConnection) -> None:
+            await ws.recv()
+            await ws.send(READY)
+            ws.transport.pause_reading()
+            await go_on.wait()
+            ws.transport.resume_reading()
+            await ws.recv()
+            await ws.wait_closed()
+
+        async with service(slow, context, max_size=None) as endpoint:
+            talk = Talk()
+            connection = await talk.open(endpoint, ssl_context=client_context("cert-valid") if secure else None)
+            waiting = asyncio.Event()
+
+            def on_writable() -> None:
+                assert connection._transport is not None
+                assert connection._transport.get_write_buffer_size() == 0
+                waiting.set()
+
+            connection.on_writable = on_writable
+            connection.send(talk.protocol.image(b"\xff\xd8" + b"x" * 9_000_000))
+            assert not connection.writable
+            await asyncio.sleep(0.1)
+            assert not connection.writable
+            assert not waiting.is_set()
+            go_on.set()
+            async with asyncio.timeout(10):
+                await waiting.wait()
+            await connection.close()
 
     run(scenario)
 
@@ -725,6 +801,7 @@ def test_a_service_without_tls_where_tls_was_wanted() -> None:
 
 def test_the_key_is_in_no_log_exception_or_repr(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="edge_agent.live.websocket")
 
     async def telltale(ws: ServerConnection) -> None:
         await ws.recv()

@@ -234,6 +234,11 @@ def test_several_fields_come_out_in_the_order_to_act_on() -> None:
     ]
 
 
+def test_the_interaction_status_counts_beside_the_content_too() -> None:
+    message = {"serverContent": {"turnComplete": True}, "interactionStatus": "IN_PROGRESS"}
+    assert ready().receive(json.dumps(message)) == [e.TurnComplete("", False), e.Interaction("IN_PROGRESS", False)]
+
+
 def test_one_bent_field_does_not_cost_its_neighbours() -> None:
     message = {
         "serverContent": {
@@ -269,7 +274,10 @@ def test_the_arguments_of_a_call_are_left_as_they_are_on_the_slow_path_too() -> 
 
 
 def test_a_message_beyond_the_bound_is_not_even_parsed() -> None:
-    (event,) = ready().receive(b" " * (MAX_MESSAGE_BYTES + 1))
+    message = b'{"serverContent":{"turnComplete":true}}'
+    padding = b" " * (MAX_MESSAGE_BYTES - len(message))
+    assert ready().receive(message + padding) == [e.TurnComplete("", True)]
+    (event,) = ready().receive(message + padding + b" ")
     assert isinstance(event, e.Malformed)
 
 
