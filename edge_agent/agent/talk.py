@@ -387,7 +387,7 @@ class Talk:
         """The visitor has left: keep nothing of what was said, heard or seen."""
         self.session.forget()
         self.uplink.forget()
-        self.engine.flush()
+        self.engine.wipe()
         self.ring.wipe()
         self.eyes.wipe()
         self.runner.cancel(self.runner.pending)

@@ -189,6 +189,11 @@ class Duplex:
         """Stop the answer: nothing queued before this call is heard but a fade inside the next 10 ms."""
         self._queue.flush()
 
+    def wipe(self) -> None:
+        """Stop the answer, and forget the microphone's last milliseconds that the filters still hold."""
+        self._queue.flush()
+        self._commands.append(lambda _: self._down.forget())
+
     def cue(self, name: str) -> None:
         """Play a sound of the cue table over whatever else is heard.
 

@@ -1,0 +1,160 @@
+"""The session: one connection at a time, closed in order, and a handle that goes where it should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edge_agent.errors import AgentError, ConnectionEnded, CredentialError, Fault
+from edge_agent.live.credentials import Secret, headers
+from edge_agent.live.endpoint import Endpoint
+from edge_agent.live.events import ServerEvent, SetupComplete
+from edge_agent.live.models import profile_for
+from edge_agent.live.protocol import LiveProtocol
+from edge_agent.live.session import Order, Session
+from edge_agent.live.setup import build_setup
+from edge_agent.simulator import End, Say, Script, Twin
+
+MODEL = "gemini-3.8-live"
+
+
+class Bench:
+    """A session on a twin, and what it called back."""
+
+    def __init__(self, twin: Twin, *, key: str = "test-key") -> None:
+        self.ups: list[bool] = []
+        self.downs: list[AgentError] = []
+        self.events: list[ServerEvent] = []
+        self.handles: list[str | None] = []
+        self.failure: AgentError | None = None
+        self._twin, self._key = twin, key
+        self.session = Session(
+            prepare=self._prepare, on_event=self.events.append, on_up=self.ups.append, on_down=self.downs.append
+        )
+
+    async def _prepare(self, handle: str | None) -> Order:
+        self.handles.append(handle)
+        if self.failure is not None:
+            raise self.failure
+        profile = profile_for(MODEL)
+        setup = build_setup(model=MODEL, profile=profile, handle=handle, manual_turns=True)
+        endpoint = Endpoint.resolve(self._twin.url)
+        return Order(endpoint, headers(Secret(self._key)), LiveProtocol(setup, profile))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  callbacks come from the session under test
+                await asyncio.sleep(0.005)
+
+    async def ask(self, text: str) -> None:
+        assert self.session.protocol is not None
+        self.session.send(self.session.protocol.turn(text))
+
+
+def test_a_connection_comes_up_and_answers() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            assert bench.ups == [False]
+            assert isinstance(bench.events[0], SetupComplete)
+            assert bench.session.writable
+            await twin.answer(Say(sound=bytes(4800)))
+            await bench.ask("hello")
+            await bench.until(lambda: bench.session.has_handle)
+            assert bench.session.bytes_received > 4800
+            await bench.session.close()
+            assert bench.downs == []
+            assert not bench.session.has_handle
+
+    asyncio.run(story())
+
+
+def test_a_resumption_uses_the_newest_handle_and_a_fresh_one_none() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            await twin.answer(Say(sound=bytes(480)))
+            await bench.ask("remember this")
+            await bench.until(lambda: bench.session.has_handle)
+            bench.session.connect(resume=True)
+            await bench.until(lambda: len(bench.ups) == 2)
+            assert bench.ups == [False, True]
+            assert twin.sessions[1].resumed_from
+            assert twin.sessions[0].closed is not None, "the old one is closed before the new one opens"
+            bench.session.connect(resume=False)
+            await bench.until(lambda: len(bench.ups) == 3)
+            assert bench.handles[0] is None
+            assert bench.handles[1] is not None
+            assert bench.handles[2] is None
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_refused_handle_is_dropped_so_that_the_next_try_begins_anew() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session._handle = "of-another-life"
+            bench.session.connect(resume=True)
+            await bench.until(lambda: bench.downs)
+            assert isinstance(bench.downs[0], ConnectionEnded)
+            bench.session.connect(resume=True)
+            await bench.until(lambda: bench.ups)
+            assert bench.handles == ["of-another-life", None]
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_connection_that_was_given_up_never_calls_back() -> None:
+    async def story() -> None:
+        async with Twin(Script(setup_delay_s=0.2)) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await asyncio.sleep(0.05)
+            bench.session.disconnect()
+            await asyncio.sleep(0.4)
+            assert (bench.ups, bench.downs, bench.events) == ([], [], [])
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_key_that_cannot_be_read_or_is_refused_goes_down_with_its_fault() -> None:
+    async def story() -> None:
+        async with Twin() as twin:
+            bench = Bench(twin, key="a-wrong-key")
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.downs)
+            assert bench.downs[0].fault is Fault.CREDENTIAL
+            assert "a-wrong-key" not in str(bench.downs[0])
+            bench.failure = CredentialError("There is no key file.")
+            bench.session.connect(resume=False)
+            await bench.until(lambda: len(bench.downs) == 2)
+            assert str(bench.downs[1]) == "There is no key file."
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_lost_connection_is_told_once_and_sending_is_harmless() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            await twin.perform(End(1011, "Internal error encountered."))
+            await bench.until(lambda: bench.downs)
+            assert len(bench.downs) == 1
+            assert bench.session.protocol is None
+            assert not bench.session.writable
+            bench.session.send(b"{}")
+            await bench.session.close()
+            assert len(bench.downs) == 1
+
+    asyncio.run(story())
