@@ -181,6 +181,8 @@ class Session:
             self._sent += self._connection.bytes_sent
             self._received += self._connection.bytes_received
         self._connection = self.protocol = None
+        if isinstance(error, ConnectionEnded) and error.code == 1007:
+            self.forget()  # what the handle stands for is not to the service's liking; do not go back to it
         self._on_down(error or NetworkError("The connection to the Live API was closed."))
 
     def _writable(self) -> None:
