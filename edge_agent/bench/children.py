@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -108,8 +109,8 @@ class Child:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
-        for end in (lambda: None, self.process.terminate, self.process.kill):
-            end()
+        for number in (0, signal.SIGTERM, signal.SIGKILL):
+            self.process.send_signal(number)
             try:
                 self.process.wait(END_S)
                 break

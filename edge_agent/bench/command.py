@@ -14,7 +14,7 @@ The exit code says whether the measurements went through, not whether a budget w
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import importlib.metadata
 import json
 import os
@@ -114,18 +114,15 @@ def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], 
     def start_rows() -> list[Row]:
         with Service(folder, tls, kind="turns") as service:
             settings = devices.settings(service.url, "kiosk")
-            return start.measure(folder, tls, settings, runs=extent.starts, service=service)
+            return start.measure(folder, tls, settings, runs=extent.starts)
 
     part("start", start_rows)
 
     def talk_rows(on: talk.Devices) -> list[Row]:
         seen = talk.visit(on, tls, turns=extent.turns)
         found = report.latencies(seen) + report.speech(seen)
-        if pure_ms_per_s:
-            found += report.cpu(talk.duplex(on, tls, seconds=extent.talk_s, idle_s=extent.idle_s), pure_ms_per_s)
-        else:
-            found.append(table.missing("CPU of the whole daemon", "-", why="the filters alone were not measured"))
-        return found + report.memory(seen)
+        both = talk.duplex(on, tls, seconds=extent.talk_s, idle_s=extent.idle_s)
+        return found + report.cpu(both, pure_ms_per_s) + report.memory(seen, both.bare_mb)
 
     part("whole daemon, wav: devices", lambda: talk_rows(devices))
 
@@ -144,7 +141,7 @@ def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], 
 def machine() -> dict[str, Any]:
     """Return what a reader needs to know about where the figures come from."""
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "processors": os.cpu_count(),
         "architecture": platform.machine(),
         "model": _model(),

@@ -37,7 +37,8 @@ def speech(seconds: float, *, seed: int, rate: int, level_dbfs: float = -20.0) -
 
 def pcm(samples: NDArray[np.float32]) -> bytes:
     """Return s16le."""
-    return np.clip(np.rint(samples * 32_767.0), -32_768, 32_767).astype("<i2").tobytes()
+    found: bytes = np.clip(np.rint(samples * 32_767.0), -32_768, 32_767).astype("<i2").tobytes()
+    return found
 
 
 def find(piece: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[int, float]:

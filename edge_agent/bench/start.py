@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from edge_agent.bench import table
-from edge_agent.bench.children import Service
 from edge_agent.bench.daemon import Daemon, Settings
 from edge_agent.bench.table import Row
 
@@ -28,9 +27,7 @@ FORBIDDEN = (
 _IMPORT = re.compile(r"^import time:\s*(\d+) \|\s*(\d+) \|( +)(\S+)$")
 
 
-def measure(
-    folder: Path, tls: tuple[Path, Path], settings: Settings, *, runs: int, service: Service
-) -> list[Row]:
+def measure(folder: Path, tls: tuple[Path, Path], settings: Settings, *, runs: int) -> list[Row]:
     """Start the daemon `runs` times, and once more under the microscope."""
     times = []
     for number in range(runs):
@@ -70,9 +67,7 @@ def modules_row(modules: set[str]) -> Row:
     what, budget = "modules loaded without use", "0"
     if not modules:
         return table.missing(what, budget, why="the interpreter did not tell what it imported")
-    useless = sorted(
-        name for name in modules if any(name == one or name.startswith(f"{one}.") for one in FORBIDDEN)
-    )
+    useless = sorted(name for name in modules if any(name == one or name.startswith(f"{one}.") for one in FORBIDDEN))
     return table.judged(
         what,
         len(useless),

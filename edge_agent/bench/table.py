@@ -99,16 +99,12 @@ def judged(
     return Row(what, figure, budget, verdict, note, dict(values or {}))
 
 
-def told(
-    what: str, figure: str, *, note: str = "", budget: str = "-", values: Mapping[str, Any] | None = None
-) -> Row:
+def told(what: str, figure: str, *, note: str = "", budget: str = "-", values: Mapping[str, Any] | None = None) -> Row:
     """Return a row for orientation: a figure that no budget limits."""
     return Row(what, figure, budget, "no budget", note, dict(values or {}))
 
 
-def missing(
-    what: str, budget: str, *, why: str, figure: str = "-", values: Mapping[str, Any] | None = None
-) -> Row:
+def missing(what: str, budget: str, *, why: str, figure: str = "-", values: Mapping[str, Any] | None = None) -> Row:
     """Return a row that could not be measured, with the reason; `figure` may tell what was seen instead."""
     return Row(what, figure, budget, "not measured here", why, dict(values or {}))
 

@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 from edge_agent.audio.wavfile import write_wav
 from edge_agent.bench.children import Child, NotMeasured, Service
 from edge_agent.bench.daemon import Daemon, Settings
+from edge_agent.bench.meter import resident_bytes
 from edge_agent.bench.service import ANSWER_S
 from edge_agent.bench.speech import find, in_order, speech
 
 HEARD_RATE = 16_000
 SPOKEN_RATE = 48_000
-VOICE_S = 30.0  # the person's speech, before it repeats
+VOICE_S = 10.0  # the person's speech, before it repeats; `wav:` devices keep it in memory (2 MB)
 PRE_ROLL_MS = 500
 BLOCK_MS = 20
 QUIET_EVERY = 4  # one turn in four comes after a pause
@@ -41,6 +42,7 @@ SETTLE_S = 3.0  # after the end of a conversation, until its last sound is over
 UP_BYTES_PER_S = 32_000 * 4 / 3  # 16 kHz, 16 bits, in base64
 DOWN_BYTES_PER_S = 48_000 * 4 / 3
 FULL_TALK = 0.95
+CLOCK_READINGS = 20
 MATCHED_MS = 250  # received speech is compared in pieces of this length
 
 
@@ -92,7 +94,7 @@ class Duplex:
     idle_bare: float
     seconds: float
     idle_seconds: float
-    memory_mb: float
+    bare_mb: float
     xruns: int
 
 
@@ -132,7 +134,7 @@ def null_sink_devices(folder: Path) -> Iterator[Devices]:
 
         @contextlib.contextmanager
         def speak() -> Iterator[None]:
-            playing = room.play((np.tile(voice(), 10), SPOKEN_RATE))
+            playing = room.play((np.tile(voice(), 40), SPOKEN_RATE))
             try:
                 yield
             finally:
@@ -159,12 +161,13 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
         Daemon(folder, devices.settings(service.url, "kiosk"), ca=tls[0], extra=devices.extra) as daemon,
     ):
         time.sleep(1.0)  # the microphone's slot is chosen, and the first pre-roll is there
+        began = _microphone_began(daemon)
         for number in range(turns):
             quiet = number % QUIET_EVERY == 0
             if quiet and number:
                 daemon.await_status({"state": "idle"}, timeout=ANSWER_S + 5.0)
                 time.sleep(PRE_ROLL_MS / 1000 + chance.random() * 0.1)
-            presses.append((quiet, daemon.call("status")["capture_s"]))
+            presses.append((quiet, daemon.call("status")["t"] - began))
             daemon.call("press")
             time.sleep(SETUP_DELAY_S + 0.5 if number == 0 else chance.uniform(*HOLD_S))
             daemon.call("release")
@@ -189,10 +192,17 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
 def place(
     found: Visit, received: list[NDArray[np.float64]], presses: list[tuple[bool, float]], *, clocked: bool
 ) -> None:
-    """Find every received turn in the voice: how like it is, and how long before the press it begins."""
+    """Find every received turn in the voice: how like it is, and how long before the press it begins.
+
+    Args:
+        found: gets the figures.
+        received: the turns, 16 kHz.
+        presses: for each turn, whether it came after a pause, and when it was pressed, seconds of the microphone.
+        clocked: see `Devices`.
+    """
     spoken = speech(VOICE_S, seed=5, rate=HEARD_RATE).astype(np.float64)
     step = HEARD_RATE * MATCHED_MS // 1000
-    for turn, (quiet, captured_s) in zip(received, presses, strict=False):
+    for turn, (quiet, pressed_s) in zip(received, presses, strict=False):
         if len(turn) < step:
             found.matches.append(0.0)
             continue
@@ -200,7 +210,7 @@ def place(
         found.matches.append(in_order(turn, spoken, at, step=step))
         if quiet and clocked:
             half = len(spoken) // 2
-            early = (round(captured_s * HEARD_RATE) - at + half) % len(spoken) - half
+            early = (round(pressed_s * HEARD_RATE) - at + half) % len(spoken) - half
             found.pre_rolls_ms.append(early * 1000 / HEARD_RATE)
     if received:
         found.while_connecting_ms = len(received[0]) * 1000 / HEARD_RATE
@@ -214,13 +224,16 @@ def duplex(devices: Devices, tls: tuple[Path, Path], *, seconds: float, idle_s: 
     """
     folder = devices.folder / "duplex"
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"audio": {"echo": "hardware"}, "conversation": {"max_turn_s": 600.0, "idle_timeout_s": 600.0}}
+    tables: dict[str, dict[str, Any]] = {
+        "audio": {"echo": "hardware"},
+        "conversation": {"max_turn_s": 600.0, "idle_timeout_s": 600.0},
+    }
     command = [sys.executable, "-m", "edge_agent.bench.bare", "--block-ms", str(BLOCK_MS)]
     command += ["--input", devices.bare[0], "--output", devices.bare[1]]
     with (
         Service(folder, tls, kind="duplex", seconds=seconds + 8.0) as service,
         devices.speak(),
-        Daemon(folder, devices.settings(service.url, "speaker", **settings), ca=tls[0], extra=devices.extra) as daemon,
+        Daemon(folder, devices.settings(service.url, "speaker", **tables), ca=tls[0], extra=devices.extra) as daemon,
         Child(command, folder=folder, extra=devices.extra) as bare,
     ):
         bare.answer()
@@ -240,7 +253,7 @@ def duplex(devices: Devices, tls: tuple[Path, Path], *, seconds: float, idle_s: 
                 f"the talk was not at full length: {up / 1000:.1f} kB/s up and {down / 1000:.1f} kB/s down "
                 f"of {UP_BYTES_PER_S / 1000:.1f} and {DOWN_BYTES_PER_S / 1000:.1f}"
             )
-        memory = daemon.memory_mb
+        memory = resident_bytes(bare.process.pid) / 2**20
         daemon.call("end")
         daemon.await_status({"state": "idle"})
         time.sleep(SETTLE_S)
@@ -273,7 +286,18 @@ class _Cost:
         return up / seconds, down / seconds
 
 
+def _microphone_began(daemon: Daemon) -> float:
+    """Return when the microphone's first sample was heard, on the daemon's clock.
+
+    What it has read lags what it has heard by up to a block; just after a block was read, by nothing.
+    """
+    found: list[float] = []
+    for _ in range(CLOCK_READINGS):
+        status = daemon.call("status")
+        found.append(status["t"] - status["capture_s"])
+        time.sleep(BLOCK_MS / 1000 * 0.27)  # out of step with the blocks
+    return min(found)
+
+
 def _samples(pcm: bytes) -> NDArray[np.float64]:
     return np.frombuffer(pcm, "<i2").astype(np.float64)
-
-

@@ -104,10 +104,7 @@ def rows(found: dict[str, list[dict[str, Any]]], absent: dict[str, str]) -> list
         else:
             note = "" if ratio.median > limit else "the aim is met" if ratio.median <= AIM else "the aim is not met"
             out.append(table.judged(what, ratio.median, limit, figure=figure, budget=budget, note=note, values=values))
-    for name in (OURS, PLAIN, SDK):
-        if name in found:
-            out.append(_weight(name, found[name]))
-    return out
+    return out + [_weight(name, found[name]) for name in (OURS, PLAIN, SDK) if name in found]
 
 
 def _weight(name: str, runs: list[dict[str, Any]]) -> Row:

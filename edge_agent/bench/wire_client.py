@@ -17,7 +17,6 @@ import asyncio
 import ssl
 
 from edge_agent.errors import AgentError
-from edge_agent.live import messages as _wire_types
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.events import Audio, ServerEvent
 from edge_agent.live.models import profile_for
@@ -30,58 +29,71 @@ IMPORTED = meter.since(BEGAN)
 MODEL = "gemini-3.8-live"
 
 
-async def talk(args: meter.Task) -> dict[str, float]:
-    """Talk for `args.seconds` after the warm-up and return the figures."""
-    loop = asyncio.get_running_loop()
-    count = meter.Meter(args.sound)
-    up: asyncio.Future[None] = loop.create_future()
-    lost: asyncio.Future[None] = loop.create_future()
+async def prepare_order(args: meter.Task) -> Order:
+    """Return how to open the connection: a plain new session without captions."""
+    profile = profile_for(MODEL)
+    setup = build_setup(model=MODEL, profile=profile, captions=False)
+    return Order(Endpoint.resolve(args.url), {"x-goog-api-key": args.key}, LiveProtocol(setup, profile))
 
-    def prepare(handle: str | None) -> Order:
-        profile = profile_for(MODEL)
-        setup: _wire_types.Setup = build_setup(model=MODEL, profile=profile, handle=handle, captions=False)
-        headers = {"x-goog-api-key": args.key}
-        return Order(Endpoint.resolve(args.url), headers, LiveProtocol(setup, profile))
 
-    def on_event(event: ServerEvent) -> None:
-        if type(event) is Audio:
-            count.heard(len(event.pcm))
+class Client:
+    """One talk: `speak` sends 40 ms and comes again 40 ms later; what is heard is counted."""
 
-    def on_down(error: AgentError) -> None:
-        for future in (up, lost):
-            if not future.done():
-                future.set_exception(error)
+    def __init__(self, args: meter.Task) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.count = meter.Meter(args.sound)
+        self.up: asyncio.Future[None] = self._loop.create_future()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._due = self._loop.time()
+        self.session = Session(
+            prepare=lambda _handle: prepare_order(args),
+            on_event=self._event,
+            on_up=lambda _resumed: self.up.set_result(None),
+            on_down=self._down,
+            ssl_context=ssl.create_default_context(cafile=str(args.ca)),
+        )
 
-    session = Session(
-        prepare=prepare,
-        on_event=on_event,
-        on_up=lambda _resumed: up.set_result(None),
-        on_down=on_down,
-        ssl_context=ssl.create_default_context(cafile=str(args.ca)),
-    )
-    session.connect(resume=False)
-    await up
-    if session.protocol is None:
-        raise RuntimeError("a session that is up has a protocol")
-    session.send(session.protocol.turn("Tell me a long story."))
-    due = loop.time()
+    def ask(self) -> None:
+        """Ask for an answer without an end, and begin to speak."""
+        if self.session.protocol is not None:
+            self.session.send(self.session.protocol.turn("Tell me a long story."))
+        self._due = self._loop.time()
+        self._speak()
 
-    def speak() -> None:
-        nonlocal due
+    def _speak(self) -> None:
+        session = self.session
         if session.protocol is not None and session.writable:
-            session.send(session.protocol.audio(count.chunk()))
-        due += meter.MESSAGE_S
-        loop.call_at(due, speak)
+            session.send(session.protocol.audio(self.count.chunk()))
+        self._due += meter.MESSAGE_S
+        self._loop.call_at(self._due, self._speak)
 
-    speak()
-    done, _ = await asyncio.wait([lost], timeout=args.warm_up)
-    count.begin()
-    if not done:
-        done, _ = await asyncio.wait([lost], timeout=args.seconds)
-    figures = count.end()
-    for future in done:
-        future.result()
-    await session.close()
+    def _event(self, event: ServerEvent) -> None:
+        if type(event) is Audio:
+            self.count.heard(len(event.pcm))
+
+    def _down(self, error: AgentError) -> None:
+        first = self.lost if self.up.done() else self.up
+        if not first.done():
+            first.set_exception(error)
+
+
+async def talk(args: meter.Task) -> dict[str, float]:
+    """Talk for `args.seconds` after the warm-up and return the figures.
+
+    Raises:
+        AgentError: the connection could not be opened, or was lost.
+    """
+    client = Client(args)
+    client.session.connect(resume=False)
+    await client.up
+    client.ask()
+    await asyncio.wait([client.lost], timeout=args.warm_up)
+    client.count.begin()
+    await asyncio.wait([client.lost], timeout=args.seconds)
+    figures = client.count.end()
+    if client.lost.done():
+        client.lost.result()
+    await client.session.close()
     return figures
 
 
