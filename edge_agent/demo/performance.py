@@ -23,7 +23,7 @@ ANSWER_S = 12.0  # a recogniser on a Pi and a cold connection are within it
 EARLY_S = 0.12  # the visitor's voice begins this long before the button is down
 HURRIED_S = 0.15  # after the last word, before the button is let go
 LISTEN_S = 3.0  # of the story before the visitor has had enough
-PAUSE_S = 0.7  # between two steps, for the ear and the eye
+PAUSE_S = 1.2  # between two steps, for the ear and the eye
 
 
 class Missed(AgentError):

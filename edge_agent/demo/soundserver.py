@@ -48,6 +48,7 @@ _STOP_S = 3.0
 _AIR_FRAME_BYTES = 16  # four channels of s32le
 _PLAY_LATENCY_MS = 500  # pacat may be kept from running this long; the sound still starts at once
 _RECORD_LATENCY_MS = 20
+_AIR_LATENCY_MS = 5  # a listener who asks for this keeps the null sink at steps of this, whoever comes and goes
 _PAIRS = {"person": "front-left,front-right", "speaker": "rear-left,rear-right"}
 _ALSA_CONF = Path("/usr/share/alsa/alsa.conf")
 
@@ -64,6 +65,7 @@ class SoundServer:
         """Environment of programs that shall use it; empty before `start`."""
         self._folder: Path | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._pulse: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._children: list[Playing | Recording] = []
 
@@ -104,12 +106,22 @@ class SoundServer:
         except DeviceError:
             self.close()
             raise
+        self._pulse = subprocess.Popen(
+            ["pacat", "--record", "--device=air.monitor", *_raw_format(4, _AIR_LATENCY_MS)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment(),
+        )
 
     def close(self) -> None:
         """End everything that was started and remove the runtime folder."""
         for child in self._children:
             child.stop()
         self._children.clear()
+        if self._pulse is not None:
+            _end(self._pulse)
+            self._pulse = None
         if self._server is not None:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
