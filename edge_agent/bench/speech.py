@@ -64,7 +64,8 @@ def in_order(piece: NDArray[np.float64], whole: NDArray[np.float64], at: int, *,
     A lost or doubled block shifts all that follows, and shows here.
     """
     lowest = 1.0
-    for start in range(0, max(1, len(piece) - step + 1), step):
+    last = max(0, len(piece) - step)
+    for start in (*range(0, last, step), last):
         part = piece[start : start + step]
         there = np.take(whole, np.arange(at + start, at + start + len(part)), mode="wrap")
         size = float(np.sqrt(np.sum(np.square(part)) * np.sum(np.square(there))))
