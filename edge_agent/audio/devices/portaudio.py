@@ -8,9 +8,10 @@ Streams are read and written in the calling thread (blocking mode): PortAudio's 
 and throw what fails there into whichever thread opened the stream. The device is opened at 48 kHz as 32 bit stereo;
 where that is refused, as 16 bit stereo, then 16 bit mono, converted here.
 
-PortAudio's ring on ALSA is two blocks long (fpb + max(fpb, low latency)); a thread late by more loses sound. Neither
-call says so in blocking mode, so losses are found by the clock: the microphone's sound falls behind real time for good
-(seen within two seconds), the loudspeaker's ring is found empty.
+PortAudio's ring on ALSA is two blocks long (fpb + max(fpb, low latency)); a thread late by more loses sound. Blocking
+calls do not say so, but ALSA prints a line for each xrun, which is caught and counted while a stream is open. Sound
+lost without such a line (in a sound server) is found by the clock: the microphone's sound falls behind real time for
+good, seen within two seconds; the loudspeaker's ring is found empty.
 
 PortAudio knows the devices that were there when the first stream opened; it looks again once all streams are closed.
 It does not list a hardware device that another process holds, hence "busy" may look like "absent": the sentence names
@@ -46,12 +47,13 @@ class LossMeter:
     """Finds sound lost in capture by the clock.
 
     Sound read lags the clock by a varying delay that is never less than some floor. Lost sound raises that floor for
-    good. The floor of each second is compared with the one before; a rise of more than half a block is a loss. (Clocks
-    differ by at most some 200 ppm, which moves the floor by 0.2 ms in a second.)
+    good. The floor of each second is compared with the one before; a rise of more than one and a half blocks and 25 ms
+    is a loss. (An overrun costs the whole ring, two blocks or more; a sound server that changes its latency moves the
+    floor by up to 20 ms; clocks that differ by 200 ppm move it by 0.2 ms in a second.)
     """
 
     def __init__(self, block_frames: int) -> None:
-        self._threshold = block_frames / 2
+        self._threshold = max(1.5 * block_frames, 0.025 * RATE_HZ)
         self._seen = 0
         self._floor = self._before = float("inf")
         self._began = 0.0
@@ -94,6 +96,9 @@ class PortAudioInput:
         into[:] = sound.reshape(len(into), self._channels)  # one channel fills both
         if self._bytes == 2:
             np.left_shift(into, 16, out=into)
+        if told := _Shared.said("overrun occurred"):
+            self._meter = LossMeter(len(into))  # or it would count the same loss again
+            return told
         return self._meter.block(len(into), self._clock())
 
     def close(self) -> None:
@@ -110,7 +115,6 @@ class PortAudioOutput:
         self._ring = max(self.writable(), 2 * block_frames)
         self.ring_ms = 1000 * self._ring / RATE_HZ
         self._filled = False
-        self._underruns = 0
         self._narrow = np.empty((self._ring, self._channels), dtype=np.int16)
 
     def writable(self) -> int:
@@ -127,7 +131,7 @@ class PortAudioOutput:
         """Write the block; see `OutputDevice.write`."""
         if not len(block):
             return 0
-        underrun = self._filled and self.writable() >= self._ring
+        empty = self._filled and self.writable() >= self._ring
         sound: NDArray[Any] = np.ascontiguousarray(block)
         if self._bytes == 2:
             if len(block) > len(self._narrow):
@@ -139,7 +143,7 @@ class PortAudioOutput:
         except OSError as error:
             raise _ended("output", self.name, error) from None
         self._filled = True
-        return int(underrun)
+        return max(int(empty), _Shared.said("underrun occurred"))
 
     def close(self) -> None:
         """Close the stream; see `OutputDevice.close`."""
@@ -171,10 +175,16 @@ def names() -> tuple[list[str], list[str]]:
 
 
 class _Shared:
-    """The one PyAudio of the process and how many use it."""
+    """The one PyAudio of the process, how many use it, and what ALSA says meanwhile."""
 
     audio: Any = None
     users: int = 0
+    chatter: Chatter | None = None
+    listening: contextlib.ExitStack = contextlib.ExitStack()
+
+    @classmethod
+    def said(cls, text: str) -> int:
+        return cls.chatter.take(text) if cls.chatter else 0
 
 
 @contextlib.contextmanager
@@ -193,6 +203,7 @@ def _library() -> Iterator[tuple[Any, Chatter]]:
                 _Shared.audio = pyaudio.PyAudio()
             except OSError as error:
                 raise DeviceError(f"PortAudio cannot start: {error}; {said.last()}") from None
+            _Shared.chatter = _Shared.listening.enter_context(caught())
         _Shared.users += 1
         try:
             yield _Shared.audio, said
@@ -205,6 +216,8 @@ def _release() -> None:
     if _Shared.users == 0:
         audio, _Shared.audio = _Shared.audio, None
         audio.terminate()
+        _Shared.chatter = None
+        _Shared.listening.close()
 
 
 def _devices(audio: Any) -> list[dict[str, Any]]:
