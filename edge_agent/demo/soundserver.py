@@ -20,8 +20,7 @@ A listener of its own keeps the air moving in steps of 5 ms, whoever comes and g
 each client. Measured on two busy x86 cores through PyAudio, blocks of 20 ms: they arrive every 20.0 ms (median; p99 21
 to 24, most 30), the person's first sample is read 26 ms after it is in the air, sound written with two blocks held is
 in the recording 4 to 9 ms later, and in 10 s nothing runs dry at blocks of 10, 20 and 40 ms. Not a bit of a sound is
-changed on its way. The idle server and its listener take some 45 ms of processor time
-per second.
+changed on its way. The idle server and its listener take some 45 ms of processor time per second.
 
 Needs the programs pulseaudio, pacat and pactl and ALSA's pulse plugin (Debian: pulseaudio, pulseaudio-utils,
 libasound2-plugins). PipeWire's PulseAudio service cannot be started privately by this class.
