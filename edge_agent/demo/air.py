@@ -33,13 +33,13 @@ from edge_agent.errors import Stop
 RATE_HZ = 48_000
 
 SLOTS_S: dict[str, float] = {
-    "time": 3.0,
-    "see": 7.2,
-    "story": 11.4,
-    "day": 16.2,
-    "joke": 20.6,
-    "who": 28.6,
-    "hello": 34.2,
+    "time": 2.2,
+    "see": 6.8,
+    "story": 11.1,
+    "day": 16.4,
+    "joke": 22.0,
+    "who": 30.1,
+    "hello": 34.0,
 }
 """Where each utterance stands in `FileAir`'s microphone file, seconds: after the answer before it, with a second to
 spare, and the first after a slow start."""
@@ -56,10 +56,14 @@ class Spoken:
 class Air(Protocol):
     """What the stage asks of either."""
 
-    env: dict[str, str]
     microphone: str
     loudspeaker: str
     zero: float
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the daemon's environment needs."""
+        ...
 
     def begin(self, status: Mapping[str, Any]) -> None:
         """Take note that the daemon's devices are open; `status` is its answer."""
@@ -143,12 +147,16 @@ class FileAir:
     """WAV files instead of a room; the visitor's sentences have fixed places."""
 
     def __init__(self, folder: Path, session: Path, slots: Mapping[str, float] | None = None) -> None:
-        self.env: dict[str, str] = {}
         self._said, self._heard = folder / "person.wav", folder / "device.wav"
         self.microphone, self.loudspeaker = f"wav:{self._said}", f"wav:{self._heard}"
         self.zero = 0.0
         self._session = session
         self._slots = dict(SLOTS_S if slots is None else slots)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Files need nothing."""
+        return {}
 
     def begin(self, status: Mapping[str, Any]) -> None:
         """See `Air`; a block is read as it ends, so the clock is right to a block."""

@@ -9,8 +9,9 @@ went over the wire. A promise whose evidence is missing is a broken one, never a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,17 +74,16 @@ class Check:
 def judge(evidence: Evidence) -> list[Check]:
     """Return every promise with its outcome, in the order of the play."""
     checks: list[Check] = []
-    missed = select(evidence.entries, "demo", "missed")
-    checks += [Check(str(e.fields["name"]), False, str(e.fields["why"])) for e in missed]
-    checks += [_heard(evidence, "question", "time"), _answer(evidence, "question", "time")]
-    checks += [_heard(evidence, "picture", "see"), _seen(evidence), _answer(evidence, "picture", "see")]
-    checks += [_heard(evidence, "interruption", "story"), _silenced(evidence)]
-    checks += [_heard(evidence, "interruption", "day"), _answer(evidence, "interruption", "day")]
-    checks += [_resumed(evidence), _heard(evidence, "reconnect", "joke"), _answer(evidence, "reconnect", "joke")]
-    checks += [_mute(evidence)]
-    checks += [_wiped(evidence), _heard(evidence, "goodbye", "hello"), _answer(evidence, "goodbye", "hello")]
-    checks += [_rules(evidence), _ended(evidence)]
-    return checks
+    begun = {str(e.fields["name"]) for e in select(evidence.entries, "demo", "step")}
+    missed = {str(e.fields["name"]): str(e.fields["why"]) for e in select(evidence.entries, "demo", "missed")}
+    for step, promises in _PROMISES.items():
+        if step in missed:
+            checks.append(Check(step, False, missed[step]))
+        elif step not in begun:
+            checks.append(Check(step, False, "It was not played."))
+        else:
+            checks += [promise(evidence, step) for promise in promises]
+    return [*checks, _rules(evidence), _ended(evidence)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def silence_budget_ms(evidence: Evidence) -> float:
     return DEBOUNCE_MS + BLOCK_MS + FADE_MS + ring_ms + RECORDING_MS
 
 
-def _heard(evidence: Evidence, step: str, name: str) -> Check:
+def _heard(evidence: Evidence, step: str, *, name: str) -> Check:
     turn = next((turn for turn in evidence.heard if turn.expected == name), None)
     text = UTTERANCES[name].text
     if turn is None:
@@ -141,7 +141,7 @@ def _heard(evidence: Evidence, step: str, name: str) -> Check:
     return Check(step, True, f'"{text}" {verb} (correlation {share:.3f}).')
 
 
-def _answer(evidence: Evidence, step: str, name: str) -> Check:
+def _answer(evidence: Evidence, step: str, *, name: str) -> Check:
     says = _says(evidence, name)
     released = None if says is None else _next(evidence, "person", "release", after=says.t)
     if released is None:
@@ -153,82 +153,84 @@ def _answer(evidence: Evidence, step: str, name: str) -> Check:
     return Check(step, True, f"The answer sounds in the room {after:.2f} s after the button was let go.")
 
 
-def _seen(evidence: Evidence) -> Check:
+def _seen(evidence: Evidence, step: str) -> Check:
     turn = next((turn for turn in evidence.heard if turn.expected == "see"), None)
     if turn is None or not turn.subjects:
-        return Check("picture", False, "No picture came with the question.")
+        return Check(step, False, "No picture came with the question.")
     said = " ".join(
         str(e.fields.get("text", ""))
         for e in select(evidence.entries, "device", "caption")
         if e.fields.get("speaker") == "device"
     )
     if turn.subjects[-1] not in " ".join(said.split()):
-        return Check("picture", False, f"The picture showed {turn.subjects[-1]}, but the answer does not name it.")
-    return Check("picture", True, f"The still that arrived shows {turn.subjects[-1]}, and the answer names it.")
+        return Check(step, False, f"The picture showed {turn.subjects[-1]}, but the answer does not name it.")
+    return Check(step, True, f"The still that arrived shows {turn.subjects[-1]}, and the answer names it.")
 
 
-def _silenced(evidence: Evidence) -> Check:
+def _silenced(evidence: Evidence, step: str) -> Check:
     found = silence(evidence)
     if found is None:
-        return Check("interruption", False, "The story was not silenced, or was never heard in the room.")
+        return Check(step, False, "The story was not silenced, or was never heard in the room.")
     budget = silence_budget_ms(evidence)
     if found.ms > budget:
         return Check(
-            "interruption",
+            step,
             False,
             f"The old answer was heard for {found.ms:.0f} ms after the press; the budget is {budget:.0f} ms.",
         )
-    return Check(
-        "interruption", True, f"The old answer fell silent in the room {found.ms:.0f} ms after the press, for good."
-    )
+    return Check(step, True, f"The old answer fell silent in the room {found.ms:.0f} ms after the press, for good.")
 
 
-def _resumed(evidence: Evidence) -> Check:
+def _resumed(evidence: Evidence, step: str) -> Check:
     cut = next(iter(select(evidence.entries, "demo", "cut")), None)
     if cut is None:
-        return Check("reconnect", False, "The line was never cut.")
+        return Check(step, False, "The line was never cut.")
     setup = _next(evidence, "twin", "setupComplete", after=cut.t)
     session = None if setup is None else int(setup.fields.get("session", 0))
     facts = next((facts for facts in evidence.sessions if facts.number == session), None)
     if setup is None or facts is None:
-        return Check("reconnect", False, "The device did not come back after the cut.")
+        return Check(step, False, "The device did not come back after the cut.")
     if not facts.handle:
-        return Check("reconnect", False, "The device came back as a stranger: it showed no resumption handle.")
-    return Check("reconnect", True, f"The conversation was resumed {setup.t - cut.t:.2f} s after the cut.")
+        return Check(step, False, "The device came back as a stranger: it showed no resumption handle.")
+    return Check(step, True, f"The conversation was resumed {setup.t - cut.t:.2f} s after the cut.")
 
 
-def _mute(evidence: Evidence) -> Check:
-    marks = select(evidence.entries, "device", "mute")
+def _mute(evidence: Evidence, step: str) -> Check:
+    marks = select(evidence.entries, "device", step)
     on = next((e for e in marks if e.fields.get("muted") is True), None)
     off = next((e for e in marks if e.fields.get("muted") is False and on is not None and e.t > on.t), None)
     if on is None or off is None:
-        return Check("mute", False, "The device was not muted and unmuted.")
+        return Check(step, False, "The device was not muted and unmuted.")
     presses = [e for e in select(evidence.entries, "person", "press") if on.t < e.t < off.t]
     if not presses:
-        return Check("mute", False, "Nobody pressed the button while the device was mute.")
+        return Check(step, False, "Nobody pressed the button while the device was mute.")
     sent = [
         e
         for e in select(evidence.entries, "twin")
         if on.t < e.t < off.t and e.fields.get("who") == "client" and e.event != "closed"
     ]
     if sent:
-        return Check("mute", False, f"The device sent {len(sent)} messages while mute, the first of them {sent[0].event}.")
-    return Check("mute", True, f"Mute for {off.t - on.t:.1f} s with a press and a spoken question: not one message went up.")
+        return Check(
+            step, False, f"The device sent {len(sent)} messages while mute, the first of them {sent[0].event}."
+        )
+    return Check(
+        step, True, f"Mute for {off.t - on.t:.1f} s with a press and a spoken question: not one message went up."
+    )
 
 
-def _wiped(evidence: Evidence) -> Check:
+def _wiped(evidence: Evidence, step: str) -> Check:
     turn = next((turn for turn in evidence.heard if turn.expected == "hello"), None)
     if turn is None:
-        return Check("goodbye", False, "The next visitor was not heard.")
+        return Check(step, False, "The next visitor was not heard.")
     facts = next((facts for facts in evidence.sessions if facts.number == turn.session), None)
     before = {other.session for other in evidence.heard if other.expected != "hello"}
     if facts is None or turn.session in before:
-        return Check("goodbye", False, "The next visitor got the last one's connection.")
+        return Check(step, False, "The next visitor got the last one's connection.")
     if facts.handle:
-        return Check("goodbye", False, "The next visitor's connection showed the last one's resumption handle.")
+        return Check(step, False, "The next visitor's connection showed the last one's resumption handle.")
     if turn.earlier:
-        return Check("goodbye", False, f"The next visitor's conversation began with {turn.earlier} things from before.")
-    return Check("goodbye", True, "The next visitor got a new connection without a handle and without a past.")
+        return Check(step, False, f"The next visitor's conversation began with {turn.earlier} things from before.")
+    return Check(step, True, "The next visitor got a new connection without a handle and without a past.")
 
 
 def _rules(evidence: Evidence) -> Check:
@@ -255,3 +257,21 @@ def _says(evidence: Evidence, name: str) -> Entry | None:
 
 def _next(evidence: Evidence, source: Any, event: str, *, after: float) -> Entry | None:
     return next((e for e in select(evidence.entries, source, event) if e.t > after), None)
+
+
+_Promise = Callable[[Evidence, str], Check]
+
+_PROMISES: dict[str, tuple[_Promise, ...]] = {
+    "question": (partial(_heard, name="time"), partial(_answer, name="time")),
+    "picture": (partial(_heard, name="see"), _seen, partial(_answer, name="see")),
+    "interruption": (
+        partial(_heard, name="story"),
+        _silenced,
+        partial(_heard, name="day"),
+        partial(_answer, name="day"),
+    ),
+    "reconnect": (_resumed, partial(_heard, name="joke"), partial(_answer, name="joke")),
+    "mute": (_mute,),
+    "goodbye": (_wiped, partial(_heard, name="hello"), partial(_answer, name="hello")),
+}
+"""What each step promises, in the order of the play."""

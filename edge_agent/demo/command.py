@@ -23,7 +23,7 @@ from typing import Any
 
 from edge_agent.demo import live, results
 from edge_agent.demo.journal import Journal
-from edge_agent.demo.performance import STEPS, Missed, Performance
+from edge_agent.demo.performance import BRISK_S, PAUSE_S, STEPS, Missed, Performance
 from edge_agent.demo.terminal import open_screen
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, AgentError
 
@@ -63,7 +63,7 @@ def _play(args: argparse.Namespace) -> int:
     try:
         with stage, open_screen(journal, STEPS, plain=args.plain, title=title):
             with contextlib.suppress(Missed):  # the journal holds it, and so will the checks
-                Performance(stage).run()
+                Performance(stage, pause_s=PAUSE_S if stage.real_sound else BRISK_S).run()
             with contextlib.suppress(AgentError):  # a daemon that has died has no figures; the checks tell of it
                 stage.measure()
             stage.end()

@@ -88,7 +88,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
     body = [list(HEADINGS), *(cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in body) for column in range(len(HEADINGS))]
     return [
-        "  ".join(cell.ljust(width) if n == 0 else cell.rjust(width) for n, (cell, width) in enumerate(zip(line, widths)))
+        "  ".join([line[0].ljust(widths[0]), *(line[n].rjust(widths[n]) for n in range(1, len(HEADINGS)))])
         for line in body
     ]
 
@@ -101,7 +101,8 @@ def remarks(figures: Mapping[str, Any], heard_ms: float | None) -> list[str]:
         out.append(f"The loudspeaker's ring holds up to {ring:.0f} ms more (output_ring_ms).")
     if heard_ms is not None:
         out.append(
-            f"In the recording the interrupted answer was last heard {heard_ms:.0f} ms after the press (give or take 20)."
+            f"In the recording the interrupted answer was last heard {heard_ms:.0f} ms after the press "
+            "(give or take 20)."
         )
     if figures.get("press_to_first_byte"):
         out.append("Figures that begin at the button's edge contain the 10 ms for which its level must be stable.")

@@ -17,11 +17,12 @@ import numpy as np
 
 from edge_agent.demo.closeup import Closeup
 from edge_agent.demo.latency import Row
-from edge_agent.demo.timeline import QUIET_WIRE, Span, Timeline, wrapped
+from edge_agent.demo.timeline import ENVELOPE_S, QUIET_WIRE, Message, Span, Timeline, wrapped
 from edge_agent.panel.light import load_patterns
 from edge_agent.panel.patterns import Pattern
 
 SIZE_IN, DPI = (16.0, 10.0), 150
+MARK_SHARE = 0.008  # of the picture's width: markers nearer than this are stacked
 
 INK, SOFT, FAINT, PAPER = "#1b1f24", "#6a737d", "#e3e6ea", "#ffffff"
 PERSON, DEVICE, ALERT = "#0072b2", "#d55e00", "#cc79a7"
@@ -38,7 +39,7 @@ STATES: dict[str, tuple[str, str]] = {
 }
 STEP_TITLES = {
     "question": "a question",
-    "picture": "a picture question",
+    "picture": "a picture",
     "interruption": "an interruption",
     "reconnect": "the line is cut",
     "mute": "mute",
@@ -91,17 +92,16 @@ def draw(
 
     figure = Figure(figsize=SIZE_IN, dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
-    heights = [2.1, 2.6, 0.34, 0.62, 0.5, 1.75, 0.55, 2.3]
-    grid = figure.add_gridspec(
-        len(heights), 3, height_ratios=heights, left=0.075, right=0.985, top=0.885, bottom=0.06, hspace=0.1, wspace=0.2
-    )
-    lanes = [figure.add_subplot(grid[row, :]) for row in range(6)]
+    heights = [2.1, 2.6, 0.34, 0.62, 0.5, 2.1]
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, left=0.075, right=0.985, top=0.875, bottom=0.36)
+    grid.update(hspace=0.1)
+    lanes = [figure.add_subplot(grid[row, 0]) for row in range(len(heights))]
     for lane in lanes:
         _plain(lane, timeline)
     _steps(lanes, timeline)
     _sound(lanes[0], timeline.person, PERSON, "visitor")
     _sound(lanes[1], timeline.device, DEVICE, "loudspeaker")
-    _captions(lanes[0], timeline.spoken, width=18, color=PERSON, until=timeline.length, quoted=True)
+    _captions(lanes[0], timeline.spoken, width=26, color=PERSON, until=timeline.length, quoted=True)
     _captions(lanes[1], timeline.answered, width=26, color="#a84a00", until=timeline.length)
     _notes(lanes[1], timeline)
     _button(lanes[2], timeline)
@@ -109,12 +109,13 @@ def draw(
     _light(lanes[4], timeline, load_patterns())
     _wire(lanes[5], timeline)
     _clock(lanes[5], timeline)
-    _syllable(figure.add_subplot(grid[7, 0]), syllable)
-    _stop(figure.add_subplot(grid[7, 1]), stop)
-    _latencies(figure.add_subplot(grid[7, 2]), rows)
-    figure.text(0.075, 0.955, "edge-agent: one conversation", fontsize=19, fontweight="bold", color=INK, va="center")
+    _syllable(figure.add_axes((0.075, 0.065, 0.265, 0.185)), syllable)
+    _stop(figure.add_axes((0.385, 0.065, 0.265, 0.185)), stop)
+    _latencies(figure.add_axes((0.775, 0.065, 0.21, 0.185)), rows)
+    _state_key(figure)
+    figure.text(0.075, 0.957, "edge-agent: one conversation", fontsize=19, fontweight="bold", color=INK, va="center")
     if subtitle:
-        figure.text(0.985, 0.955, subtitle, fontsize=9.5, color=SOFT, ha="right", va="center")
+        figure.text(0.985, 0.967, subtitle, fontsize=9.5, color=SOFT, ha="right", va="center")
     figure.savefig(path, dpi=DPI, facecolor=PAPER)
 
 
@@ -135,11 +136,14 @@ def _steps(lanes: Sequence[Any], timeline: Timeline) -> None:
         for lane in lanes:
             if n % 2 == 0:
                 lane.axvspan(step.start, step.end, color="#f6f8fa", lw=0, zorder=0)
-        middle = (step.start + step.end) / 2
-        title = f"{n + 1}  {STEP_TITLES.get(step.name, step.name)}"
         lanes[0].text(
-            middle, 1.08, title, transform=lanes[0].get_xaxis_transform(), ha="center", fontsize=11.5, color=INK,
-            fontweight="semibold",
+            step.start, 1.07, f" {n + 1}", transform=lanes[0].get_xaxis_transform(), fontsize=11.5, color=INK,
+            fontweight="bold",
+        )  # fmt: skip
+        title = STEP_TITLES.get(step.name, step.name)
+        lanes[0].annotate(
+            title, (step.start, 1.07), xycoords=lanes[0].get_xaxis_transform(), xytext=(19, 0),
+            textcoords="offset points", fontsize=11, color=INK,
         )  # fmt: skip
     for lane in lanes[:4]:
         for span in timeline.down:
@@ -147,8 +151,6 @@ def _steps(lanes: Sequence[Any], timeline: Timeline) -> None:
 
 
 def _sound(axes: Any, peaks: Any, color: str, name: str) -> None:
-    from edge_agent.demo.timeline import ENVELOPE_S  # noqa: PLC0415  beside its use
-
     times = (np.arange(len(peaks)) + 0.5) * ENVELOPE_S
     top = max(0.05, float(np.abs(peaks).max(initial=0.0)))
     axes.fill_between(times, peaks[:, 0] / top, peaks[:, 1] / top, color=color, lw=0.3, zorder=3)
@@ -160,9 +162,7 @@ def _sound(axes: Any, peaks: Any, color: str, name: str) -> None:
     )  # fmt: skip
 
 
-def _captions(
-    axes: Any, spoken: Sequence[Span], *, width: int, color: str, until: float, quoted: bool = False
-) -> None:
+def _captions(axes: Any, spoken: Sequence[Span], *, width: int, color: str, until: float, quoted: bool = False) -> None:
     for n, span in enumerate(spoken):
         following = spoken[n + 1].start if n + 1 < len(spoken) else until
         room = max(10, min(width, int((following - span.start) / until * 165)))
@@ -225,57 +225,83 @@ def _light(axes: Any, timeline: Timeline, patterns: dict[str, Pattern]) -> None:
             continue
         for n in np.flatnonzero((times >= span.start) & (times < span.end)):
             strip[0, n] = np.asarray(pattern.at(float(times[n] - span.start))) * 0.9 + 0.08
-    axes.imshow(
-        strip, extent=(0, timeline.length, 0.06, 0.94), aspect="auto", interpolation="nearest", zorder=3
-    )
+    axes.imshow(strip, extent=(0, timeline.length, 0.06, 0.94), aspect="auto", interpolation="nearest", zorder=3)
     axes.set_ylim(0, 1)
 
 
 def _wire(axes: Any, timeline: Timeline) -> None:
-    axes.set_ylim(-1.45, 1.45)
-    _name(axes, "wire")
-    for sign, text, color in ((1, "up ↑", PERSON), (-1, "down ↓", DEVICE)):
-        axes.text(
-            -0.008, 0.5 + sign * 0.3, text, transform=axes.transAxes, ha="right", va="center", fontsize=9, color=color
-        )
+    axes.set_ylim(-1.9, 2.3)
     axes.axhline(0, color=FAINT, lw=1)
+    for text, y, color in (("wire ↑", 0.75, PERSON), ("wire ↓", -0.75, DEVICE)):
+        axes.text(
+            -0.008, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=10.5, color=color
+        )
     for up, color in ((True, PERSON), (False, DEVICE)):
         sound = [message.t for message in timeline.messages if message.up == up and message.kind == "audio"]
-        low, high = (0.08, 0.55) if up else (-0.55, -0.08)
+        low, high = (0.08, 0.5) if up else (-0.5, -0.08)
         axes.vlines(sound, low, high, color=color, lw=0.7, alpha=0.7, zorder=3)
+    named = [m for m in timeline.messages if m.kind in MARKS and m.kind not in QUIET_WIRE]
     drawn: dict[str, Any] = {}
-    for message in timeline.messages:
-        if message.kind in QUIET_WIRE or message.kind not in MARKS:
-            continue
+    for message, level in zip(named, stacked(named, timeline.length * MARK_SHARE), strict=True):
         marker, label = MARKS[message.kind]
-        up = message.up if message.kind != "closed" else True
-        y = 0.95 if up else -0.95
-        size = 90 if marker == "*" else 42
+        up = message.up or message.kind == "closed"
+        y = (0.82 + 0.42 * level) * (1 if up else -1)
         color = INK if message.kind in {"interrupted", "closed"} else PERSON if up else DEVICE
         drawn[label] = axes.scatter(
-            [message.t], [y], marker=marker, s=size, color=color, edgecolor=PAPER if marker != "|" else None,
-            linewidth=0.6 if marker != "|" else 2.2, zorder=4,
+            [message.t], [y], marker=marker, s=95 if marker == "*" else 40, color=color,
+            edgecolor=None if marker == "|" else PAPER, linewidth=2.2 if marker == "|" else 0.6, zorder=4,
         )  # fmt: skip
     for span in timeline.down:
-        axes.text(
-            span.end, -1.32, f" line cut for {span.end - span.start:.2f} s", fontsize=8.5, color=INK, va="center"
-        )
         axes.axvspan(span.start, span.end, facecolor="none", edgecolor=ALERT, hatch="////", lw=0, alpha=0.55)
-    sound_label = axes.plot([], [], color=SOFT, lw=1.2)[0]
+        middle = (span.start + span.end) / 2
+        axes.text(middle, 1.62, f"cut for {span.end - span.start:.2f} s", fontsize=8.5, color=INK, ha="center")
     order = [label for _, label in MARKS.values() if label in drawn]
     legend = axes.legend(
-        [sound_label, *(drawn[label] for label in order)],
+        [axes.plot([], [], color=SOFT, lw=1.2)[0], *(drawn[label] for label in order)],
         ["sound", *order],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.2),
+        bbox_to_anchor=(0.5, -0.17),
         ncol=len(order) + 1,
         frameon=False,
         fontsize=8.5,
         handletextpad=0.3,
-        columnspacing=1.4,
+        columnspacing=1.5,
     )
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([42])
+
+
+def stacked(messages: Sequence[Message], near_s: float) -> list[int]:
+    """Return for each message how many of its direction came within `near_s` before it in a row, to draw it above."""
+    levels: list[int] = []
+    last: dict[bool, tuple[float, int]] = {}
+    for message in messages:
+        up = message.up or message.kind == "closed"
+        t, level = last.get(up, (float("-inf"), 0))
+        level = level + 1 if message.t - t < near_s else 0
+        last[up] = (message.t, level)
+        levels.append(level)
+    return levels
+
+
+def _state_key(figure: Any) -> None:
+    """Draw what the colours of the states mean, where they are too short for their name."""
+    from matplotlib.patches import Patch  # noqa: PLC0415
+
+    names = ("connecting", "listening", "thinking", "speaking", "muted")
+    figure.legend(
+        [Patch(facecolor=STATES[name][0]) for name in names],
+        names,
+        loc="upper right",
+        bbox_to_anchor=(0.99, 0.945),
+        ncol=len(names),
+        frameon=False,
+        fontsize=8.5,
+        handlelength=1.1,
+        handleheight=1.0,
+        handletextpad=0.4,
+        columnspacing=1.3,
+    )
 
 
 def _clock(axes: Any, timeline: Timeline) -> None:
@@ -286,7 +312,7 @@ def _clock(axes: Any, timeline: Timeline) -> None:
 
 
 def _panel(axes: Any, title: str) -> None:
-    axes.set_title(title, fontsize=11, loc="left", color=INK, fontweight="semibold", pad=8)
+    axes.set_title(title, fontsize=11, loc="left", color=INK, fontweight="bold", pad=8)
     axes.tick_params(labelsize=8.5, colors=SOFT, length=3)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -296,7 +322,7 @@ def _panel(axes: Any, title: str) -> None:
 
 def _curve(axes: Any, closeup: Closeup, n: int, *, color: str, base: float, alpha: float = 1.0) -> None:
     track = closeup.tracks[n]
-    top = max(1e-3, max(float(np.abs(t.samples).max(initial=0.0)) for t in closeup.tracks[: n + 1]))
+    top = max(1e-3, *(float(np.abs(t.samples).max(initial=0.0)) for t in closeup.tracks[: n + 1]))
     times = track.start + np.arange(len(track.samples)) / track.rate
     axes.plot(times * 1000, base + track.samples / top, color=color, lw=0.6, alpha=alpha, zorder=3)
 
@@ -346,6 +372,10 @@ def _stop(axes: Any, closeup: Closeup | None) -> None:
     axes.text(
         closeup.after * 1000, -1.35, "grey: what would have come", fontsize=8.5, color=SOFT, ha="right", va="center"
     )
+    axes.text(
+        closeup.moment * 1000 + 78, -0.62, "cue: I listen", fontsize=8.5, color="#a84a00", ha="center", va="center",
+        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+    )  # fmt: skip
     axes.set_xlabel("ms from the press", fontsize=8.5, color=SOFT)
 
 

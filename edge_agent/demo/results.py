@@ -1,7 +1,7 @@
 """What a demonstration leaves in its folder, and how its result is told.
 
-    files = write(out, evidence, journal, notes=stage.notes, real_sound=True)
-    session.wav   timeline.png   events.jsonl   latency.md   latency.json   daemon.log
+files = write(out, evidence, journal, notes=stage.notes, real_sound=True)
+session.wav   timeline.png   events.jsonl   latency.md   latency.json   daemon.log
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ class Results:
         return [check for check in self.checks if not check.ok]
 
 
-def write(
-    out: Path, evidence: Evidence, journal: Journal, *, notes: Sequence[str], real_sound: bool
-) -> Results:
+def write(out: Path, evidence: Evidence, journal: Journal, *, notes: Sequence[str], real_sound: bool) -> Results:
     """Judge the evidence and write the files; `OSError` where they cannot be written."""
     checks = judge(evidence)
     for check in checks:

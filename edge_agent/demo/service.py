@@ -95,19 +95,15 @@ class Mind:
     def reply(self, phrase: str, subjects: tuple[str, ...]) -> str:
         """Return the sentence that answers a phrase."""
         now = self._now()
-        if "time" in phrase:
-            return f"It is {now:%H:%M}."
-        if "see" in phrase:
-            return f"I see {subjects[-1]}." if subjects else "No picture came with your question."
-        if "story" in phrase:
-            return STORY
-        if "day" in phrase:
-            return f"Today is {now:%A}, the {now.day} of {now:%B}."
-        if "joke" in phrase:
-            return "A microphone and a loudspeaker walk into a bar. You should have heard the echo."
-        if "morning" in phrase:
-            return "Good morning! I do not think we have met."
-        return UNKNOWN
+        answers = {
+            "time": f"It is {now:%H:%M}.",
+            "see": f"I see {subjects[-1]}." if subjects else "No picture came with your question.",
+            "story": STORY,
+            "day": f"Today is {now:%A}, the {now.day} of {now:%B}.",
+            "joke": "A microphone and a loudspeaker walk into a bar. You should have heard the echo.",
+            "morning": "Good morning! I do not think we have met.",
+        }
+        return next((answer for word, answer in answers.items() if word in phrase), UNKNOWN)
 
     async def _answer(self, turn: Turn) -> AsyncIterator[Step]:
         expected = self._expected

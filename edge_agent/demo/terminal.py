@@ -26,7 +26,32 @@ FRAMES_PER_S = 12
 METER_DB = 60.0  # the quietest a meter shows
 METER_WIDTH = 30
 
-_OUTCOMES = {"waits": ("·", "dim"), "plays": ("▶", "bold cyan"), "done": ("✓", "bold green"), "missed": ("✗", "bold red")}
+_OUTCOMES = {
+    "waits": ("·", "dim"),
+    "plays": ("▶", "bold cyan"),
+    "done": ("✓", "bold green"),
+    "missed": ("✗", "bold red"),
+}
+
+
+_LINES = {
+    "demo missed": "✗ {why}",
+    "demo cut": "the line is cut",
+    "person says": "{speaker}: {text}",
+    "device caption": "understood: {line}",
+    "device prompt": "the device itself: {text}",
+    "device latency": "{name}: {ms:.0f} ms",
+    "device fault": "fault: {text}",
+    "device connection": "connection: {why}",
+}
+"""What plain lines tell of an entry, by its source and event; the rest is left to events.jsonl."""
+
+
+class _Fields(dict[str, Any]):
+    """An entry's fields, with a dash for what is missing."""
+
+    def __missing__(self, key: str) -> str:
+        return "-"
 
 
 class Screen(Protocol):
@@ -90,32 +115,14 @@ class PlainScreen:
 
     def _line(self, entry: Entry) -> str:
         fields = entry.fields
-        match entry.source, entry.event:
-            case "demo", "step":
-                self._end_caption()
-                number = self._numbers.get(str(fields["name"]), 0)
-                return f"\n{number}/{len(self._numbers)}  {fields['line']}"
-            case "demo", "missed":
-                return f"     ✗ {fields['why']}"
-            case "demo", "cut":
-                return "     the line is cut"
-            case "person", "says":
-                return f"     {fields['speaker']}: {fields['text']}"
-            case "device", "state":
-                if fields.get("state") == "idle":
-                    self._end_caption()
-                return ""
-            case "device", "caption":
-                return f"     understood: {fields.get('line') or fields.get('text')}"
-            case "device", "prompt":
-                return f"     the device itself: {fields.get('text')}"
-            case "device", "latency":
-                return f"     {fields['name'].replace('_', ' ')}: {fields['ms']:.0f} ms"
-            case "device", "fault":
-                return f"     fault: {fields.get('text')}"
-            case "device", "connection":
-                return f"     connection: {fields.get('why')}"
-        return ""
+        event = f"{entry.source} {entry.event}"
+        if event == "demo step" or (event == "device state" and fields.get("state") in {"idle", "listening"}):
+            self._end_caption()
+        if event == "demo step":
+            number = self._numbers.get(str(fields["name"]), 0)
+            return f"\n{number}/{len(self._numbers)}  {fields['line']}"
+        template = _LINES.get(event)
+        return "" if template is None else "     " + template.format_map(_Fields(fields))
 
     def _end_caption(self) -> None:
         said, self._said = self._said, ""
@@ -238,7 +245,7 @@ def _wire(view: View, began: float) -> Any:
     text = Text(no_wrap=True, overflow="ellipsis")
     for line in list(view.wire):
         arrow, style = ("↑", "rgb(86,180,233)") if line.up else ("↓", "rgb(230,159,0)")
-        times = f" ×{line.count}" if line.count > 1 else ""
+        times = f" x {line.count}" if line.count > 1 else ""
         size = f"  {line.size / 1000:.1f} kB" if line.size else ""
         text.append(f"{line.t - began:6.1f} s {arrow} {line.kind}{times}{size}\n", style=style)
     return text

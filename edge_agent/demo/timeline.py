@@ -19,6 +19,7 @@ from edge_agent.demo.checks import Evidence, silence
 from edge_agent.demo.journal import Entry, select
 
 ENVELOPE_S = 0.02  # a column of the picture is about this wide
+PROMPT_S = 2.0  # about what the device's own sentences take
 QUIET_WIRE = frozenset({"audio", "modelTurn", "usageMetadata", "inputTranscription", "outputTranscription"})
 """Kinds shown as ticks without a name: sound, and what comes with every answer."""
 
@@ -149,27 +150,34 @@ def _pairs(entries: Sequence[Entry], opening: str, end: float) -> tuple[Span, ..
 def _messages(entries: Iterable[Entry]) -> Iterable[Message]:
     for entry in entries:
         size = entry.fields.get("bytes", 0)
-        yield Message(
-            entry.t, entry.fields.get("who") == "client", entry.event, size if isinstance(size, int) else 0
-        )
+        yield Message(entry.t, entry.fields.get("who") == "client", entry.event, size if isinstance(size, int) else 0)
 
 
 def _answers(device: Sequence[Entry], end: float) -> tuple[Span, ...]:
-    """Return what the device said, from the moment it began to speak to when it stopped."""
+    """Return what the device said: answers, from the moment it began to speak to when it stopped, and its own words."""
+    lines = _caption_lines(device)
+    states = [(e.t, str(e.fields.get("state"))) for e in device if e.event == "state"]
     out: list[Span] = []
-    speaking = [
-        span
-        for span in spans([(e.t, str(e.fields.get("state"))) for e in device if e.event == "state"], end)
-        if span.name == "speaking"
-    ]
-    captions = [e for e in device if e.event == "caption" and e.fields.get("speaker") == "device"]
-    for n, span in enumerate(speaking):
-        until = speaking[n + 1].start if n + 1 < len(speaking) else end
-        before = speaking[n - 1].end if n else 0.0
-        lines = [str(e.fields.get("line", "")) for e in captions if before <= e.t < until]
-        if lines:
-            out.append(Span(span.start, span.end, max(lines, key=len)))
-    return tuple(out)
+    for span in spans(states, end):
+        if span.name == "speaking" and lines:
+            near = min(lines, key=lambda line: abs(line.start - span.start))
+            out.append(Span(span.start, span.end, near.name))
+    own = [Span(e.t, e.t + PROMPT_S, str(e.fields.get("text", ""))) for e in device if e.event == "prompt"]
+    return tuple(sorted([*out, *own], key=lambda span: span.start))
+
+
+def _caption_lines(device: Sequence[Entry]) -> list[Span]:
+    """Return the device's captions, each as long as it grew."""
+    out: list[Span] = []
+    for entry in device:
+        if entry.event != "caption" or entry.fields.get("speaker") != "device":
+            continue
+        text = str(entry.fields.get("line") or entry.fields.get("text") or "")
+        if out and text.startswith(out[-1].name):
+            out[-1] = Span(out[-1].start, entry.t, text)
+        else:
+            out.append(Span(entry.t, entry.t, text))
+    return out
 
 
 def _muted(entries: Sequence[Entry], end: float) -> tuple[Span, ...]:

@@ -1,8 +1,8 @@
 """What a terminal shows of a running demonstration: entries in, the present picture of things out. Pure.
 
-    view = View()
-    for entry in journal.news(seen): view.take(entry)
-    view.state, view.light, view.light_since, view.captions, view.wire, view.latencies, view.steps
+view = View()
+for entry in journal.news(seen): view.take(entry)
+view.state, view.light, view.light_since, view.captions, view.wire, view.latencies, view.steps
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class View:
             case "demo":
                 self._demo(entry)
 
-    def _device(self, entry: Entry) -> None:  # noqa: C901  one case for each kind of event
+    def _device(self, entry: Entry) -> None:
         fields = entry.fields
         match entry.event:
             case "status":
