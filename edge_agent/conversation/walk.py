@@ -1,0 +1,161 @@
+"""Where the conversation really goes: the machine driven through every course of events that can happen.
+
+    steps = walk()                                              # both ways of taking turns
+    steps[State.IDLE, "Pressed", State.LISTENING]               # {"push-to-talk", "open microphone"}
+
+The table of moves says where a rule may end; this finds where it does end, so that the docs can draw it. Only what can
+happen is tried: the line comes up after it was opened, answers come while it is up, a button that is down comes up. Of
+the faults, those of the microphone and of the line occur, and a stuck button by itself.
+Courses that lead to the same facts are followed once; as facts are finite, the walk ends by itself with every step
+there is. Pure; it takes a few seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.line import Link
+from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules
+from edge_agent.conversation.moves import State
+from edge_agent.errors import Fault
+
+MODES: Mapping[str, Rules] = {"push-to-talk": Rules(manual=True), "open microphone": Rules(manual=False)}
+"""The ways of taking turns, by name."""
+
+_STEP_S = 0.3  # between two events: longer than a tap, shorter than any deadline
+
+Steps = dict[tuple[State, str, State], frozenset[str]]
+"""(from, name of the event, to) -> the modes in which that happens."""
+
+
+def walk() -> Steps:
+    """Return every step from a state to a state, itself included, that some course of events can take."""
+    found: Steps = {}
+    for mode, rules in MODES.items():
+        for step in _walk(rules):
+            found[step] = found.get(step, frozenset()) | {mode}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What the device's surroundings know: they cannot do what does not follow from it."""
+
+    machine: Machine
+    now: float = 0.0
+    link: Link = Link.DOWN
+    down: bool = False
+    """The button is held down."""
+    calls: bool = False
+    """A tool is running."""
+
+
+def _walk(rules: Rules) -> set[tuple[State, str, State]]:
+    first = _World(Machine(rules, jitter=lambda: 0.5, strict=True))
+    found: set[tuple[State, str, State]] = set()
+    seen: set[Hashable] = {_facts(first)}
+    level = [first]
+    while level:
+        following = []
+        for world in level:
+            for event in _possible(world):
+                after = _happen(world, event)
+                found.add((world.machine.state, type(event).__name__, after.machine.state))
+                facts = _facts(after)
+                if facts not in seen:
+                    seen.add(facts)
+                    following.append(after)
+        level = following
+    return found
+
+
+def _possible(world: _World) -> list[ev.Event]:
+    machine, sample = world.machine, round(world.now * SAMPLE_RATE)
+    broken = Fault.MICROPHONE in machine.faults
+    microphone = ev.FaultCleared(Fault.MICROPHONE) if broken else ev.FaultRaised(Fault.MICROPHONE, "unplugged")
+    if machine.state is State.STARTING:
+        return [ev.Ready(), microphone]
+    events: list[ev.Event] = [
+        ev.Released(sample) if world.down else ev.Pressed(sample),
+        ev.Unmuted() if machine.muted else ev.Muted(sample),
+        ev.TextAsked("?"),
+        ev.EndAsked(),
+        microphone,
+    ]
+    if world.link is Link.OPENING:
+        events += [ev.LinkUp(), ev.LinkDown(Fault.CLOCK, "not yet valid")]
+    if world.link is not Link.DOWN:
+        events += [ev.LinkDown(Fault.NETWORK, "cut"), ev.LinkDown(Fault.SERVICE, "refused", final=True)]
+    if world.link is Link.UP:
+        events += [ev.AnswerAudio(500.0), ev.AnswerGenerated(), ev.AnswerDone(), ev.AnswerDone(idle=False)]
+        events += [ev.Interrupted(), ev.Heard()]
+        events += [] if world.calls else [ev.ToolsCalled(1)]
+    if world.calls:
+        events.append(ev.ToolsSettled(1))
+    if machine.state is State.SPEAKING:
+        events.append(ev.PlaybackEnded(sample))
+    if machine.deadline is not None:
+        events.append(ev.Tick())
+    return events
+
+
+def _happen(world: _World, event: ev.Event) -> _World:
+    machine = _copied(world.machine)
+    now = world.now + _STEP_S
+    if isinstance(event, ev.Tick) and machine.deadline is not None:
+        now = max(now, machine.deadline)
+    after = replace(world, machine=machine, now=now)
+    match event:
+        case ev.Pressed() | ev.Released():
+            after = replace(after, down=isinstance(event, ev.Pressed))
+        case ev.LinkUp():
+            after = replace(after, link=Link.UP)
+        case ev.LinkDown():
+            after = replace(after, link=Link.DOWN, calls=False)
+        case ev.ToolsCalled() | ev.ToolsSettled():
+            after = replace(after, calls=isinstance(event, ev.ToolsCalled))
+    for action in machine.handle(event, now):
+        match action:
+            case do.Connect():
+                after = replace(after, link=Link.OPENING)
+            case do.Disconnect():
+                after = replace(after, link=Link.DOWN, calls=False)
+    return after
+
+
+def _copied(machine: Machine) -> Machine:
+    """Return a machine of its own: its facts are flat objects of plain values, so copies of these are enough."""
+    twin = copy.copy(machine)
+    vars(twin).update({name: copy.copy(value) for name, value in vars(machine).items()})
+    return twin
+
+
+def _facts(world: _World) -> Hashable:
+    return (_shape(vars(world.machine)), world.link, world.down, world.calls)
+
+
+def _shape(value: Any) -> Hashable:
+    """Return what decides in a value: flags and names as they are; of a number or a text only that it is there."""
+    match value:
+        case None | bool() | enum.Enum():
+            return value
+        case int() | float() | str():
+            return "there"
+        case dict():
+            return tuple((key, _shape(one)) for key, one in sorted(value.items()) if key not in _TOLD)
+        case list() | tuple() | frozenset():
+            return bool(value)
+    if callable(value):
+        return None
+    names = getattr(type(value), "__slots__", None) or vars(value)
+    return tuple(_shape(getattr(value, name)) for name in names)
+
+
+_TOLD = {"why", "light", "_out", "_now", "rules"}
+"""What the machine tells, not what it goes by."""

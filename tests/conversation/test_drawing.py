@@ -1,0 +1,124 @@
+"""The page of the states and its picture: true to the tables, to the machine, and to what lies in docs/."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from edge_agent import prompts
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.drawing import PICTURE, page, picture
+from edge_agent.conversation.moves import MOVES, REST, State
+from edge_agent.conversation.walk import MODES, Steps, walk
+
+ROOT = Path(__file__).parents[2]
+REDRAW = "docs are stale: run .venv/bin/python scripts/draw-states"
+SVG = "{http://www.w3.org/2000/svg}"
+BOTH = frozenset(MODES)
+
+
+@pytest.fixture(scope="module")
+def steps() -> Steps:
+    return walk()
+
+
+@pytest.fixture(scope="module")
+def sentences() -> dict[str, str]:
+    return {name: one.text for name, one in prompts.load("en").sentences.items()}
+
+
+def test_the_docs_are_what_the_code_does(steps: Steps, sentences: dict[str, str]) -> None:
+    assert (ROOT / "docs/states.md").read_text() == page(steps, sentences=sentences), REDRAW
+    assert (ROOT / "docs" / PICTURE).read_text() == picture(steps), REDRAW
+
+
+def test_stale_docs_fail_the_check_with_the_command_that_mends_them(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/draw-states", tmp_path / "scripts")
+    shutil.copytree(ROOT / "docs/pictures", tmp_path / "docs/pictures")
+    (tmp_path / "docs/states.md").write_text((ROOT / "docs/states.md").read_text().replace("barge-in", "barge-out"))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "scripts/draw-states"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "docs/states.md out of date; run .venv/bin/python scripts/draw-states\n"
+
+
+def test_the_walk_finds_the_moves_of_a_talk(steps: Steps) -> None:
+    assert steps[State.IDLE, "Pressed", State.CONNECTING] == BOTH
+    assert steps[State.IDLE, "Pressed", State.LISTENING] == BOTH, "on a connection that is still open"
+    assert steps[State.LISTENING, "Released", State.THINKING] == {"push-to-talk"}
+    assert steps[State.LISTENING, "AnswerAudio", State.SPEAKING] == {"open microphone"}
+    assert steps[State.SPEAKING, "PlaybackEnded", State.LISTENING] == {"open microphone"}
+    assert steps[State.SPEAKING, "Pressed", State.LISTENING] == BOTH
+
+
+def test_the_walk_goes_everywhere_and_tries_everything(steps: Steps) -> None:
+    assert {source for source, _, _ in steps} == set(State) - {State.UPDATING}
+    assert {name for _, name, _ in steps} == {event.__name__ for event in get_args(ev.Event)}
+
+
+def test_the_walk_tries_only_what_can_happen(steps: Steps) -> None:
+    assert (State.IDLE, "LinkUp", State.LISTENING) not in steps
+    assert not [step for step in steps if step[0] is State.CONNECTING and step[1] == "AnswerAudio"]
+    assert not [step for step in steps if step[0] is State.IDLE and step[1] == "PlaybackEnded"]
+
+
+def test_every_step_is_allowed_by_the_table(steps: Steps) -> None:
+    rows = {(state, move.on.__name__): move.to for move in MOVES for state in move.within}
+    for source, name, target in steps:
+        assert target in rows.get((source, name), {source}), f"{name} leads from {source} to {target}"
+
+
+def test_the_picture_has_every_state_and_an_arrow_for_every_way(steps: Steps) -> None:
+    root = ET.fromstring(picture(steps))  # noqa: S314  our own drawing
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    labels = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+    assert {state.value for state in State} - set(labels) == {"updating"}
+    arrows = [path for path in root.iter(f"{SVG}path") if "marker-end" in path.attrib]
+    ends = {tuple("rest" if one in REST else one.value for one in (a, b)) for a, _, b in steps}
+    assert len(arrows) == len([pair for pair in ends if pair[0] != pair[1]])
+    for text in root.iter(f"{SVG}text"):
+        assert 0 < float(text.attrib["x"]) < width
+        assert 10 < float(text.attrib["y"]) < height
+
+
+def test_the_words_of_no_two_arrows_stand_on_each_other(steps: Steps) -> None:
+    root = ET.fromstring(picture(steps))  # noqa: S314  our own drawing
+    boxes = []
+    for text in root.iter(f"{SVG}text"):
+        size = float(text.attrib["font-size"])
+        half = len("".join(text.itertext())) * size * 0.29  # the middling width of its letters
+        middle = float(text.attrib["x"]) - (half if text.attrib.get("text-anchor") == "end" else 0)
+        boxes.append((middle - half, middle + half, float(text.attrib["y"]), "".join(text.itertext())))
+    for at, (left, right, y, words) in enumerate(boxes):
+        for other_left, other_right, other_y, others in boxes[at + 1 :]:
+            apart = right < other_left or other_right < left or abs(y - other_y) >= 11
+            assert apart, f"{words!r} and {others!r} overlap; move one in drawing.py"
+
+
+def test_the_page_names_every_event_state_and_sentence(steps: Steps, sentences: dict[str, str]) -> None:
+    text = page(steps, sentences=sentences)
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    for event in get_args(ev.Event):
+        assert sum(f"| `{event.__name__}` |" in line for line in tables) >= 2, (
+            "a row of its moves, and one of its meaning"
+        )
+    for state in State:
+        assert any(line.startswith(f"| {state.value} |") for line in tables)
+    assert sentences["offline"] in text
+    for block in re.split(r"\n\n", text):
+        if block.startswith("|"):
+            assert len({line.count("|") for line in block.splitlines()}) == 1, "a row with too many columns"
