@@ -218,7 +218,8 @@ class Talk:
         session = self.session
         while session.writable and (item := self.uplink.pull()) is not None:
             self._write(item)
-        self.engine.wake_loop(self.machine.connected and not self.uplink.idle)
+        waiting = self.machine.connected and not self.uplink.idle
+        self.engine.wake_loop((self.message_samples if self.uplink.turn_open else 1) if waiting else 0)
 
     def _write(self, item: Item) -> None:
         match item:

@@ -161,7 +161,7 @@ class Duplex:
         self._out = np.zeros((2 * block_frames, 2), np.int32)
         self._rest = np.zeros((0, 2), np.int32)  # rendered beyond what was asked for, under 1 ms
         self._frames_out = 0
-        self._wake = False
+        self._wake_every = self._wake_wanted = 0
         self._meter = Meter()
         self._metering = False
         self._counts = {"blocks_captured": 0, "blocks_muted": 0, "blocks_half_duplex": 0, "flushes": 0}
@@ -244,9 +244,14 @@ class Duplex:
         """Tell how much sound the input device that was just opened may hold."""
         self._commands.append(lambda _: setattr(self, "_input_ring_s", ms / 1_000))
 
-    def wake_loop(self, on: bool) -> None:
-        """While on, every step that brings microphone sound says so in `Step.wake`."""
-        self._commands.append(lambda _: setattr(self, "_wake", on))
+    def wake_loop(self, every: int) -> None:
+        """From now on `Step.wake` says when a multiple of `every` 16 kHz samples was captured; 0: never.
+
+        A wake-up costs the loop more than all filters: ask for whole messages, and for blocks (1) only at a turn's end.
+        """
+        if every != self._wake_wanted:
+            self._wake_wanted = every
+            self._commands.append(lambda _: setattr(self, "_wake_every", every))
 
     def levels(self, on: bool) -> None:
         """While on, `Level` events come ten times a second."""
@@ -302,7 +307,8 @@ class Duplex:
         if self._metering and self._meter.due():
             events.append(self._meter.read(self._down.clipped))
             self._meter = Meter(self._down.clipped)
-        return Step(speaker, self._wake and fresh > 0, events)
+        every, written = self._wake_every, self._ring.written
+        return Step(speaker, bool(every) and written // every != (written - fresh) // every, events)
 
     def _near(self, mic: NDArray[np.int32], now: float) -> int:
         captured_from = now - len(mic) / CARD_RATE - self._input_ring_s + _TICK_S

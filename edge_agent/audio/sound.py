@@ -104,6 +104,7 @@ class Sound:
         self._ring_ms = 0.0
         self._captured = 0
         self._committed = 0
+        self._padded = 0
         self._mark = (engine.captured, self._started)  # capture samples in the ring, and when the last was heard
         self._counts = {"input_xruns": 0, "output_xruns": 0, "late": 0}
 
@@ -134,8 +135,11 @@ class Sound:
 
     @property
     def audio_s(self) -> float:
-        """The playback clock: seconds committed to the loudspeaker, the block inside the present write included."""
-        return self._committed / RATE_HZ
+        """The playback clock: seconds committed to the loudspeaker, the block inside the present write included.
+
+        Silence that the device itself put in for time nobody wrote (`padded`, where it tells) counts too.
+        """
+        return (self._committed + self._padded) / RATE_HZ
 
     @property
     def capture_s(self) -> float:
@@ -265,6 +269,7 @@ class Sound:
                 failure = error
             else:
                 self._last_write = self._clock()
+                self._padded = getattr(loudspeaker.device, "padded", 0)
         if underruns:
             self._counts["output_xruns"] += underruns
             self._pacer.xrun(output=True)

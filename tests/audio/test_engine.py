@@ -400,10 +400,12 @@ def test_half_duplex_hears_all_along_when_nothing_is_audible() -> None:
 def test_the_loop_is_woken_only_when_it_asked() -> None:
     engine, _ = duplex()
     assert not engine.step(SILENT_MIC, 1.0, BLOCK).wake
-    engine.wake_loop(True)
+    engine.wake_loop(1)
     assert engine.step(SILENT_MIC, 1.02, BLOCK).wake
     assert not engine.step(SILENT_MIC[:10], 1.04, BLOCK).wake
-    engine.wake_loop(False)
+    engine.wake_loop(640)
+    assert [engine.step(SILENT_MIC, 1.06 + 0.02 * block, BLOCK).wake for block in range(4)].count(True) == 2
+    engine.wake_loop(0)
     assert not engine.step(SILENT_MIC, 1.06, BLOCK).wake
 
 
