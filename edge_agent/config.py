@@ -194,7 +194,11 @@ class Panel:
         check=between(500, 10000),
     )
     debounce_ms: int = setting(
-        10, "A level must be stable this long to count.", unit="ms", effect="now", check=between(0, 100)
+        5,
+        "A level must be stable this long to count; more for an old, noisy contact.",
+        unit="ms",
+        effect="now",
+        check=between(0, 100),
     )
     patterns: str = setting("", "A TOML file of light patterns that replaces the built-in one.")
 

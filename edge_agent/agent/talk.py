@@ -130,6 +130,7 @@ class Talk:
         self._timer: asyncio.TimerHandle | None = None
         self._arriving: heard.Audio | None = None
         self._ending = False
+        self._fresh_from = 0
 
     def tell(self, event: ev.Event) -> None:
         """Give the conversation an event and carry out what it wants."""
@@ -225,8 +226,9 @@ class Talk:
         match item:
             case MicrophoneSound(end=end, pcm=pcm):
                 self._send(lambda protocol: protocol.audio(pcm))
-                if self.sound is not None and self.ring.written - end < self.message_samples:
-                    late = self._loop.time() - self.sound.captured_at(end)  # of fresh sound, not of what had to wait
+                # Whole messages of fresh sound: the pre-roll and what waited for the line are older on purpose.
+                if self.sound is not None and end > self._fresh_from and end % self.message_samples == 0:
+                    late = self._loop.time() - self.sound.captured_at(end)
                     self._metrics.observe("capture_to_socket", late * 1000)
             case Picture(jpeg=jpeg):
                 self._send(lambda protocol: protocol.image(jpeg))
@@ -254,6 +256,7 @@ class Talk:
         self._stopwatch.connected(self._loop.time())
         self._metrics.count("connections")
         self.uplink.link_up(self._config().live.resume_replay)
+        self._fresh_from = self.ring.written
         self.tell(ev.LinkUp(resumed))
 
     def _link_down(self, error: AgentError) -> None:
@@ -340,6 +343,7 @@ class Talk:
                 self.uplink.link_down()
             case do.OpenTurn(turn=turn, start=start):
                 self.uplink.open(turn, start)
+                self._fresh_from = self.ring.written
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
                 self.eyes.open(turn)
