@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,8 +77,10 @@ class Daemon:
         notices = folder / "notices.sock"
         variables = {"NOTIFY_SOCKET": str(notices), "STATE_DIRECTORY": str(folder), KEY_VARIABLE: KEY, **(extra or {})}
         command = [sys.executable, *python, "-m", "edge_agent", "run", "--config", str(path), "--ca", str(ca)]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, self.log.open("w") as log:
-            listener.bind(str(notices))
+        self._ended = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._listener.bind(str(notices))
+        with self.log.open("w") as log:
             began = time.monotonic()
             self._process = subprocess.Popen(
                 command,
@@ -86,12 +89,14 @@ class Daemon:
                 stderr=log,
                 env={**environment(variables), "PYTHONUNBUFFERED": ""},
             )
-            try:
-                self._await_ready(listener)
-            except BaseException:
-                self.close()
-                raise
-            self.start_ms = (time.monotonic() - began) * 1000
+        self._reader = threading.Thread(target=self._read_notices, name="notices", daemon=True)
+        try:
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+        self.start_ms = (time.monotonic() - began) * 1000
+        self._reader.start()
 
     @property
     def memory_mb(self) -> float:
@@ -147,6 +152,11 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+        finally:
+            self._ended.set()
+            if self._reader.ident is not None:
+                self._reader.join()
+            self._listener.close()
 
     def __enter__(self) -> Self:
         return self
@@ -158,12 +168,18 @@ class Daemon:
         if error is None and code != EXIT_OK:
             raise NotMeasured(f"the daemon ended with exit code {code}: {self.last_words()}")
 
-    def _await_ready(self, listener: socket.socket) -> None:
+    def _read_notices(self) -> None:
+        """Take the notices that follow, as the service manager would."""
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                self._listener.recv(4096)
+
+    def _await_ready(self) -> None:
         deadline = time.monotonic() + START_S
-        listener.settimeout(0.1)
+        self._listener.settimeout(0.1)
         while True:
             try:
-                if b"READY=1" in listener.recv(4096):
+                if b"READY=1" in self._listener.recv(4096):
                     return
             except TimeoutError:
                 if self._process.poll() is not None:

@@ -3,7 +3,7 @@
     python -m edge_agent.bench.service --cert chain.pem --key key.pem --kind duplex --seconds 12
 
 `duplex` answers a text turn with 40 ms of sound every 40 ms and hears no speech in what comes up meanwhile; `turns`
-answers every spoken turn with three seconds in bursts, as the service does. Prints one JSON line with the URL once
+answers every spoken turn with four seconds in bursts, as the service does. Prints one JSON line with the URL once
 connections are taken, writes what it heard to the file named on each line of standard input, one JSON line when it is
 written, and ends when standard input ends.
 """
@@ -24,7 +24,8 @@ from edge_agent.simulator import Limits, Rule, Say, Script, Twin
 
 KEY = "bench-key"
 THINK_S = 0.1  # from the end of speech to the answer's first sound
-ANSWER_S = 3.0
+ANSWER_S = 4.0
+PACE = 8.0  # the service sends far faster than real time
 DEAF_DBFS = 0.0  # no sound is louder, so nothing counts as speech
 
 
@@ -34,7 +35,7 @@ def script(kind: str, seconds: float, setup_delay_s: float) -> Script:
         sound = pcm(speech(seconds, seed=2, rate=ANSWER_RATE))
         steps = (Say(sound=sound, pace=1.0, chunk_ms=round(MESSAGE_S * 1000)),)
         return Script(rules=(Rule(steps),), think_s=0.0, vad_threshold_dbfs=DEAF_DBFS)
-    steps = (Say(sound=pcm(speech(ANSWER_S, seed=3, rate=ANSWER_RATE))),)
+    steps = (Say(sound=pcm(speech(ANSWER_S, seed=3, rate=ANSWER_RATE)), pace=PACE),)
     return Script(rules=(Rule(steps),), think_s=THINK_S, setup_delay_s=setup_delay_s)
 
 

@@ -38,6 +38,7 @@ QUIET_EVERY = 4  # one turn in four comes after a pause
 SETUP_DELAY_S = 1.0  # the service's, so that the first turn begins without a connection
 HOLD_S = (0.5, 0.7)  # shortest and longest; random, so that presses do not fall into step with the blocks
 BEFORE_INTERRUPTION_S = 0.6  # of the answer
+SETTLED = 0.8  # of the turns; by then the daemon has loaded what it ever loads, and filled its queues once
 SETTLE_S = 3.0  # after the end of a conversation, until its last sound is over
 UP_BYTES_PER_S = 32_000 * 4 / 3  # 16 kHz, 16 bits, in base64
 DOWN_BYTES_PER_S = 48_000 * 4 / 3
@@ -172,7 +173,7 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
             time.sleep(SETUP_DELAY_S + 0.5 if number == 0 else chance.uniform(*HOLD_S))
             daemon.call("release")
             daemon.await_status({"state": "speaking"})
-            if number == 2:  # past what is loaded on first use
+            if number == round(turns * SETTLED):
                 found.early_mb = daemon.memory_mb
             if (number + 1) % QUIET_EVERY:
                 time.sleep(BEFORE_INTERRUPTION_S + chance.random() * 0.1)
