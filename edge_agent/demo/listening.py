@@ -21,6 +21,8 @@ PRESENT = 0.3  # share of the known sound's own loudness that counts as its bein
 PIECE_S = 0.2  # a syllable or two: long enough to be unlike any other
 PROBED_S = 2.0  # of the known sound, to find where it began
 SLACK_S = 0.12  # that a loudspeaker may have fallen silent within a piece
+SAME_S = 0.001  # a piece this near to where the one before it leads was found in its place
+SURE = 0.93  # likeness from which it may lie elsewhere, after a gap
 ALIKE = 0.8  # likeness from which a piece is that piece; the same voice saying other words reaches 0.65
 
 
@@ -98,9 +100,12 @@ def trace(room: Samples, rate: int, known: Samples, known_rate: int, *, search: 
     for offset in range(0, len(sound) - piece, piece // 2):
         near = max(0, shift + offset - slack // 4)
         best = _best(room[near : near + piece + slack + slack // 4], sound[offset : offset + piece], loud)
-        if best is None or best[1] < ALIKE:
+        if best is None:
             continue
-        shift, last_piece, gain = near + best[0] - offset, offset, best[2]
+        found_at = near + best[0] - offset
+        needed = ALIKE if abs(found_at - shift) <= rate * SAME_S else SURE
+        if best[1] >= needed and 0.5 < best[2] / gain < 2.0:
+            shift, last_piece, gain = found_at, offset, best[2]
     width, hop = round(WINDOW_S * rate), round(HOP_S * rate)
     last = last_piece
     for offset in range(last_piece, min(last_piece + 3 * piece, len(sound) - width, len(room) - shift - width), hop):

@@ -25,6 +25,7 @@ from edge_agent.panel.light import load_patterns
 FRAMES_PER_S = 12
 METER_DB = 60.0  # the quietest a meter shows
 METER_WIDTH = 30
+CAPTION_LETTERS = 110  # two lines of the page, so that the newest caption is always in sight
 
 _OUTCOMES = {
     "waits": ("·", "dim"),
@@ -234,7 +235,7 @@ def _captions(view: View) -> Any:
     for caption in list(view.captions):
         style = {"person": "rgb(86,180,233)", "device": "rgb(230,159,0)"}.get(caption.speaker, "italic")
         text.append(f"{caption.speaker}: ", style=f"bold {style}" if style != "italic" else "bold")
-        words = caption.text if len(caption.text) <= 150 else "… " + caption.text[-148:]
+        words = caption.text if len(caption.text) <= CAPTION_LETTERS else "… " + caption.text[2 - CAPTION_LETTERS :]
         text.append(words + "\n", style=style)
     return text
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from edge_agent.demo.journal import Entry
 
 SILENT_DBFS = -120.0
-WIRE_LINES, CAPTION_LINES = 10, 8
+WIRE_LINES, CAPTION_LINES = 10, 5
+INTERLEAVED = 3  # kinds of messages that come in turns and are counted as rows of their own
 
 Outcome = Literal["waits", "plays", "done", "missed"]
 
@@ -29,7 +30,7 @@ class Caption:
 
 @dataclass(slots=True)
 class WireLine:
-    """Messages of one kind in a row, in one direction."""
+    """Messages of one kind in one direction, counted while no others than a few kinds come between them."""
 
     t: float
     up: bool
@@ -103,11 +104,11 @@ class View:
         self._wire(entry.t, up=up, kind=entry.event, size=size if isinstance(size, int) else 0)
 
     def _wire(self, t: float, *, up: bool, kind: str, size: int = 0) -> None:
-        last = self.wire[-1] if self.wire else None
-        if last is not None and (last.up, last.kind) == (up, kind):
-            last.count, last.size, last.t = last.count + 1, last.size + size, t
-        else:
-            self.wire.append(WireLine(t, up, kind, 1, size))
+        for last in list(self.wire)[-INTERLEAVED:]:
+            if (last.up, last.kind) == (up, kind):
+                last.count, last.size, last.t = last.count + 1, last.size + size, t
+                return
+        self.wire.append(WireLine(t, up, kind, 1, size))
 
     def _person(self, entry: Entry) -> None:
         if entry.event in {"press", "release"}:
