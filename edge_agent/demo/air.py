@@ -182,7 +182,10 @@ class FileAir:
     def finish(self) -> None:
         """See `Air`."""
         said, rate = read_wav(self._said)
-        heard, _ = read_wav(self._heard)
+        try:
+            heard, _ = read_wav(self._heard)
+        except (OSError, ValueError) as error:
+            raise Stop(f"The daemon left no sound: {error}. See daemon.log.") from None
         both = np.zeros((len(heard), 2), np.float32)
         n = min(len(said), len(heard))
         both[:n, 0], both[:, 1] = said[:n, 0], heard[:, 0]

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_agent.demo.settings import DEBOUNCE_MS
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -105,7 +107,9 @@ def remarks(figures: Mapping[str, Any], heard_ms: float | None) -> list[str]:
             "(give or take 20)."
         )
     if figures.get("press_to_first_byte"):
-        out.append("Figures that begin at the button's edge contain the 10 ms for which its level must be stable.")
+        out.append(
+            f"Figures that begin at the button's edge contain the {DEBOUNCE_MS} ms for which its level must be stable."
+        )
     return out
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edge_agent.config import Panel
+
 KEY_VARIABLE = "EDGE_AGENT_DEMO_KEY"
 """The environment variable that hands the twin's key to the daemon."""
 
 BLOCK_MS = 20
-DEBOUNCE_MS = 10
+DEBOUNCE_MS = Panel().debounce_ms
+"""For how long the button's level must be stable: the daemon's default, part of every figure that begins at a press."""
 
 
 def demo_config(*, url: str, microphone: str, loudspeaker: str, camera: Path, socket: Path) -> str:
@@ -43,7 +46,7 @@ def _toml(*, live: dict[str, str], audio: dict[str, object], camera: str, socket
         "live": dict(live),
         "audio": {**audio, "block_ms": BLOCK_MS, "volume": 80},
         "camera": {"source": camera, "when": "turn"},
-        "panel": {"pins": "mock", "button_gpio": 17, "led_rgb_gpio": [27, 22, 23], "debounce_ms": DEBOUNCE_MS},
+        "panel": {"pins": "mock", "button_gpio": 17, "led_rgb_gpio": [27, 22, 23]},
         "conversation": {"idle_timeout_s": 20.0},
         "captions": {"show": True, "file": ""},
         "tools": {"folder": str(socket.parent / "tools")},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,17 @@ def test_keys_drive_the_device_until_one_says_to_leave() -> None:
     live.talk(call, keys(" ", None, "x", "\n", "m", "m", "e", "q", " "), journal)
     assert done == ["tap", "tap", "mute", "unmute", "end"]
     assert [entry.event for entry in journal.entries()] == ["press", "release"] * 2
+
+
+def test_keys_come_one_by_one_without_enter_and_the_terminal_is_as_it_was() -> None:
+    master, slave = os.openpty()
+    with os.fdopen(slave, "r+b", buffering=0) as terminal, os.fdopen(master, "r+b", buffering=0) as person:
+        before = termios.tcgetattr(terminal)
+        with live._keys(terminal) as next_key:
+            assert next_key() is None
+            person.write(b" \r")
+            assert [next_key(), next_key(), next_key()] == [" ", "\n", None]
+        assert termios.tcgetattr(terminal) == before
 
 
 def test_talking_ends_when_the_daemon_has_ended() -> None:

@@ -109,3 +109,8 @@ def test_places_in_the_file_follow_the_order_of_the_play() -> None:
 
     assert set(SLOTS_S) == set(UTTERANCES)
     assert list(SLOTS_S.values()) == sorted(SLOTS_S.values())
+
+
+def test_a_daemon_that_left_no_sound_is_told(tmp_path: Any) -> None:
+    with FileAir(tmp_path, tmp_path / "session.wav") as air, pytest.raises(Stop, match="left no sound"):
+        air.finish()

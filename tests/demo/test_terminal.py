@@ -57,9 +57,7 @@ def test_lines_without_a_field_are_still_told() -> None:
     assert "connection: -" in out.getvalue()
 
 
-def test_without_a_terminal_lines_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        pass
+def test_without_a_terminal_lines_are_plain() -> None:
     assert isinstance(open_screen(Journal(), STEPS, plain=False, title=""), PlainScreen)
 
 
