@@ -79,7 +79,8 @@ def _play(args: argparse.Namespace) -> int:
         print(line)  # noqa: T201  the command's result
     if outcome.broken:
         first = outcome.broken[0]
-        _say(f"\nNot everything happened. {first.step}: {first.sentence.rstrip(".")}. See {args.out / 'daemon.log'}.")
+        why = first.sentence.rstrip(".")
+        _say(f"\nNot everything happened. {first.step}: {why}. See {args.out / 'daemon.log'}.")
         return EXIT_FAILED
     return EXIT_OK
 
