@@ -101,11 +101,11 @@ def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], 
         "wire alone, TLS on loopback, 40 ms up and down",
         lambda: wire.measure(folder, tls, rounds=extent.wire_rounds, seconds=extent.wire_s, peers=peers),
     )
-    pure_ms_per_s = 0.0
+    pure = filters.Pure()
 
     def filter_rows() -> list[Row]:
-        nonlocal pure_ms_per_s
-        found, pure_ms_per_s = filters.measure(folder, runs=extent.filter_runs, peers=peers)
+        nonlocal pure
+        found, pure = filters.measure(folder, runs=extent.filter_runs, peers=peers)
         return found
 
     part("filters", filter_rows)
@@ -122,7 +122,7 @@ def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], 
         seen = talk.visit(on, tls, turns=extent.turns)
         found = report.latencies(seen) + report.speech(seen)
         both = talk.duplex(on, tls, seconds=extent.talk_s, idle_s=extent.idle_s)
-        return found + report.cpu(both, pure_ms_per_s) + report.memory(seen, both.bare_mb)
+        return found + report.cpu(both, pure) + report.memory(seen, both.bare_mb)
 
     part("whole daemon, wav: devices", lambda: talk_rows(devices))
 

@@ -79,6 +79,7 @@ class Daemon:
         command = [sys.executable, *python, "-m", "edge_agent", "run", "--config", str(path), "--ca", str(ca)]
         self._ended = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notices.unlink(missing_ok=True)
         self._listener.bind(str(notices))
         with self.log.open("w") as log:
             began = time.monotonic()

@@ -3,6 +3,9 @@
 As a process of its own (`python -m edge_agent.bench.filters`) it prints CPU milliseconds per second of sound, several
 runs of each, ours and the peer's taking turns; `measure` turns them into rows and gives the pure work of talk: both
 directions at the daemon's block length, the least that a second of duplex talk can cost.
+
+Block after block, everything is in the processor's caches. The daemon gets one block every 20 ms and sleeps in between,
+so the same work is measured that way too (`paced`): the difference is what a wake-up costs, before any other work.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,8 +39,16 @@ PEER = "bench_filters.py"
 Step = Callable[[NDArray[Any]], object]
 
 
-def measure(folder: Path, *, runs: int, peers: Path) -> tuple[list[Row], float]:
-    """Return the rows, and the pure work of duplex talk at 20 ms blocks, CPU ms per second."""
+@dataclass(frozen=True, slots=True)
+class Pure:
+    """The filters of duplex talk at 20 ms blocks, CPU ms per second: block after block, and one every 20 ms."""
+
+    hot: float = 0.0
+    paced: float = 0.0
+
+
+def measure(folder: Path, *, runs: int, peers: Path) -> tuple[list[Row], Pure]:
+    """Return the rows, and the pure work."""
     command = [sys.executable, "-m", "edge_agent.bench.filters", "--runs", str(runs)]
     if (peers / PEER).is_file():
         command += ["--peer", str(peers / PEER)]
@@ -53,7 +65,11 @@ def measure(folder: Path, *, runs: int, peers: Path) -> tuple[list[Row], float]:
             figure += f", {ratio.text('', 2)} of numpy.convolve"
             values |= ratio.values("ratio")
         out.append(table.told(f"filters, both ways, {block} ms blocks", figure, values=values))
-    return out, table.spread(_both(found[f"ours {DEFAULT_BLOCK_MS}"])).median
+    paced = table.spread(_both(found["paced"]))
+    note = "the same work after a sleep each time, as in the daemon: what a wake-up costs"
+    values = paced.values("cpu_ms_per_s")
+    out.append(table.told("filters, 20 ms blocks, one every 20 ms", paced.text("ms/s"), note=note, values=values))
+    return out, Pure(table.spread(_both(found[f"ours {DEFAULT_BLOCK_MS}"])).median, paced.median)
 
 
 def _both(runs: list[list[float]]) -> list[float]:
@@ -80,6 +96,20 @@ def _cost(step: Step, blocks: list[NDArray[Any]]) -> float:
     return (time.process_time() - began) * 1000 / SOUND_S
 
 
+def _paced_cost(steps: tuple[Step, Step], sound: tuple[list[NDArray[Any]], list[NDArray[Any]]]) -> list[float]:
+    """Return CPU ms per second of sound of each step when a block comes every 20 ms."""
+    used = [0.0, 0.0]
+    due = time.monotonic()
+    for blocks in zip(*sound, strict=True):
+        due += DEFAULT_BLOCK_MS / 1000
+        time.sleep(max(0.0, due - time.monotonic()))
+        for side, (step, block) in enumerate(zip(steps, blocks, strict=True)):
+            before = time.thread_time()
+            step(block)
+            used[side] += time.thread_time() - before
+    return [seconds * 1000 / SOUND_S for seconds in used]
+
+
 def main() -> None:
     """Measure and print one JSON line: name -> [[down, up], ...]."""
     parser = argparse.ArgumentParser()
@@ -101,6 +131,8 @@ def main() -> None:
                 pairs["peer"] = (peer.PlainDecimator().process, peer.PlainInterpolator().process)
             for name, (down, up) in pairs.items():
                 found.setdefault(f"{name} {ms}", []).append([_cost(down, microphone), _cost(up, spoken)])
+            if ms == DEFAULT_BLOCK_MS:
+                found.setdefault("paced", []).append(_paced_cost(pairs["ours"], (microphone, spoken)))
     report(**found)
 
 

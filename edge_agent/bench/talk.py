@@ -173,7 +173,7 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
             time.sleep(SETUP_DELAY_S + 0.5 if number == 0 else chance.uniform(*HOLD_S))
             daemon.call("release")
             daemon.await_status({"state": "speaking"})
-            if number == round(turns * SETTLED):
+            if number == int(turns * SETTLED):
                 found.early_mb = daemon.memory_mb
             if (number + 1) % QUIET_EVERY:
                 time.sleep(BEFORE_INTERRUPTION_S + chance.random() * 0.1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_agent.bench import report
+from edge_agent.bench.filters import Pure
 from edge_agent.bench.speech import speech
 from edge_agent.bench.table import Row
 from edge_agent.bench.talk import HEARD_RATE, VOICE_S, Duplex, Visit, place
@@ -64,15 +65,16 @@ def test_where_nothing_was_heard_the_rows_say_so() -> None:
 
 
 def test_cpu_is_counted_without_the_bare_loop() -> None:
-    rows = report.cpu(DUPLEX, 10.0)
+    rows = report.cpu(DUPLEX, Pure(10.0, 16.0))
     ratio, idle = named(rows, "CPU minus"), named(rows, "CPU idle")
     assert (ratio.values["ratio"], ratio.verdict) == (2.0, "ok")
+    assert ratio.values["paced_ratio"] == 1.25
     assert (idle.values["ratio"], idle.verdict) == (0.2, "ok")
-    assert named(report.cpu(DUPLEX, 2.0), "CPU minus").verdict == "over"
+    assert named(report.cpu(DUPLEX, Pure(2.0, 16.0)), "CPU minus").verdict == "over"
 
 
 def test_without_the_filters_figure_the_ratio_is_not_made_up() -> None:
-    assert named(report.cpu(DUPLEX, 0.0), "CPU minus").verdict == "not measured here"
+    assert named(report.cpu(DUPLEX, Pure()), "CPU minus").verdict == "not measured here"
 
 
 def test_memory_is_judged_and_a_day_is_not_claimed() -> None:
