@@ -241,7 +241,6 @@ class Agent:
     def _show(self, light: str) -> None:
         if self._light is not None:
             self._light.show(light)
-        self._reports.publish("light", light=light)
 
     def _state_changed(self) -> None:
         machine = self.talk.machine

@@ -36,11 +36,12 @@ class Reports:
         self._clock = clock
         self._audio_s = audio_s
         self._caption_failure = ""
+        self._told: set[str] = set()
 
     def publish(self, event: str, **fields: Any) -> None:
         """Tell watchers, and the log where it is worth a line."""
         if event in LOGGED:
-            log.info("%s %s", event, " ".join(f"{key}={value}" for key, value in fields.items()))
+            self._log(event, " ".join(f"{key}={value}" for key, value in fields.items()))
         if self.to is not None:
             self.to({"event": event, "t": self._clock(), "audio_s": self._audio_s(), **fields})
 
@@ -70,3 +71,12 @@ class Reports:
                 self._metrics.count("faults", code=str(code))
             case _:
                 self.publish(report.event, why=report.why, turn=turn)
+
+    def _log(self, event: str, fields: str) -> None:
+        """Log a line; what a line that stays away tells again and again only once until somebody talks."""
+        again = event == "connection" and fields in self._told
+        log.log(logging.DEBUG if again else logging.INFO, "%s %s", event, fields)
+        if event == "connection":
+            self._told.add(fields)
+        elif event in {"turn", "conversation"}:
+            self._told.clear()

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from edge_agent import prompts
@@ -38,7 +40,7 @@ from edge_agent.conversation import events as ev
 from edge_agent.conversation.machine import Machine, Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
-from edge_agent.live import messages
+from edge_agent.live import messages, models
 from edge_agent.live.protocol import LiveProtocol, ProtocolMisuse
 from edge_agent.live.session import Order, Session
 from edge_agent.live.uplink import Item, Mark, Picture, Uplink
@@ -54,6 +56,7 @@ log = logging.getLogger("edge_agent")
 
 RATE = 16_000  # capture samples per second
 SAMPLES_PER_MS = RATE // 1000
+SLOW_MS = 3000.0  # waiting sound that has grown by this much on an open connection: the line is slower than speech
 
 
 class Talk:
@@ -126,17 +129,25 @@ class Talk:
         self._light = show
         self._on_state = on_state
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._prompts: set[asyncio.Task[None]] = set()
+        self._texts: deque[str] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._arriving: heard.Audio | None = None
-        self._ending = False
         self._fresh_from = 0
+        self._least_waiting_ms = math.inf
+        self._closed = False
 
     def tell(self, event: ev.Event) -> None:
         """Give the conversation an event and carry out what it wants."""
+        if self._closed:
+            return
         now = self._loop.time()
         for action in self.machine.handle(event, now):
-            self._do(action, now)
+            try:
+                self._do(action, now)
+            except Exception:
+                # The machine counts on the rest: a cue that cannot be played must not keep a turn open.
+                log.exception("defect: %s could not be carried out", type(action).__name__)
         self._on_state()
         self._arm()
         self.pump()
@@ -158,12 +169,12 @@ class Talk:
     def mute(self, *, on: bool) -> None:
         """Shut the microphone, or open it again; shutting takes effect before anything else happens."""
         self.engine.set_mute(on)
-        self.tell(ev.Muted(self.sample()) if on else ev.Unmuted())
+        self.tell(ev.Muted(self.sample()) if on else ev.Unmuted(self.sample()))
         self._reports.publish("mute", muted=on)
 
     def end_after_answer(self) -> None:
         """End the conversation once the present answer has been played."""
-        self._ending = True
+        self.tell(ev.EndWished())
 
     def reload(self) -> None:
         """Take what a changed configuration changes at once; the rest waits for the next connection."""
@@ -171,18 +182,21 @@ class Talk:
         self.machine.rules = rules(config)
         self.engine.set_gain(config.audio.mic_gain_db)
         self._arm()
+        if not self.machine.in_conversation:
+            self.tell(ev.LineLeaving())  # a connection that was opened ahead knows only the old configuration
 
     async def close(self) -> None:
         """Stop talking: nothing more is sent, sockets, camera and tools are closed."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._texts.clear()
         self.uplink.forget()
         await self.runner.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        prompts_under_way = list(self._prompts)
+        self._hush()
+        if prompts_under_way:
+            await asyncio.wait(prompts_under_way)
         await self.session.close()
         await self.eyes.close()
 
@@ -198,9 +212,8 @@ class Talk:
                 case AnswerStarted():
                     self._stopwatch.answer_started(now)
                 case AnswerEnded():
-                    self.tell(ev.PlaybackEnded(self.sample()))
-                    if self._ending:
-                        self.tell(ev.EndAsked())
+                    if not self.engine.queue_ms:  # else the next answer has come meanwhile, and ends later
+                        self.tell(ev.PlaybackEnded(self.sample()))
                 case Flushed():
                     self._stopwatch.silent(now)
                 case Underrun(gap_ms=gap_ms):
@@ -216,11 +229,30 @@ class Talk:
 
     def pump(self) -> None:
         """Write what the gate lets out, as far as the line takes it."""
-        session = self.session
-        while session.writable and (item := self.uplink.pull()) is not None:
+        session, uplink = self.session, self.uplink
+        while session.writable and (item := uplink.pull()) is not None:
             self._write(item)
-        waiting = self.machine.connected and not self.uplink.idle
-        self.engine.wake_loop((self.message_samples if self.uplink.turn_open else 1) if waiting else 0)
+        while self._texts and session.writable and (uplink.idle or not self.machine.rules.manual):
+            self._write_text(self._texts.popleft())
+        waiting = self.machine.connected and not uplink.idle
+        self.engine.wake_loop((self.message_samples if uplink.turn_open else 1) if waiting else 0)
+        if waiting:
+            self._watch_backlog(uplink.queued_ms)
+
+    def _watch_backlog(self, waiting_ms: float) -> None:
+        """Tell a line slower than speech, on which waiting sound grows, from one that was away, on which it shrinks."""
+        self._least_waiting_ms = min(self._least_waiting_ms, waiting_ms)
+        if waiting_ms - self._least_waiting_ms > SLOW_MS:
+            self._least_waiting_ms = math.inf
+            self._reports.publish("connection", why="the line is slower than speech", waiting_ms=round(waiting_ms))
+            self.tell(ev.LineSlow())
+
+    def _write_text(self, text: str) -> None:
+        # Some models take clientContent only as history; live text is a turn to them as well.
+        if models.profile_for(self._config().live.model).client_content == "always":
+            self._send(lambda protocol: protocol.turn(text))
+        else:
+            self._send(lambda protocol: protocol.text(text))
 
     def _write(self, item: Item) -> None:
         match item:
@@ -257,16 +289,20 @@ class Talk:
         self._metrics.count("connections")
         self.uplink.link_up(self._config().live.resume_replay)
         self._fresh_from = self.ring.written
+        self._least_waiting_ms = math.inf
         self.tell(ev.LinkUp(resumed))
 
     def _link_down(self, error: AgentError) -> None:
-        self.uplink.link_down()
-        self.runner.cancel(self.runner.pending)
+        self._line_gone()
         self._metrics.count("reconnects", cause=type(error).__name__)
-        log.warning("connection: %s", error)
         final = isinstance(error, Stop | ConfigError)
         fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
         self.tell(ev.LinkDown(fault, str(error), final=final))
+
+    def _line_gone(self) -> None:
+        self.uplink.link_down()
+        self.runner.cancel(self.runner.pending)
+        self._texts.clear()
 
     def _heard(self, event: heard.ServerEvent) -> None:  # noqa: C901, PLR0912  one case for each kind of event
         match event:
@@ -278,23 +314,27 @@ class Talk:
                 self.tell(ev.Interrupted())
             case heard.GenerationComplete():
                 self.tell(ev.AnswerGenerated())
-            case heard.TurnComplete() | heard.Interaction(idle=True):
+            case heard.TurnComplete():
                 self._captions.end_turn()
                 self.tell(ev.AnswerDone(event.idle))
+            case heard.Interaction(idle=idle):
+                self.tell(ev.WorkDone() if idle else ev.AnswerProgress())
             case heard.InputCaption():
                 if not self._config().manual_turns:
                     self._stopwatch.speech_ended(self._loop.time(), by="transcript")
                 self._reports.caption("person", event.text, finished=event.finished)
                 self.tell(ev.Heard())
+            case heard.VoiceActivity():
+                self.tell(ev.Heard())
             case heard.OutputCaption():
                 self._reports.caption("device", event.text, finished=event.finished)
-            case heard.Text(thought=False):
-                self._reports.caption("device", event.text, finished=False)
+                self.tell(ev.AnswerProgress())
+            case heard.Text(thought=thought):
+                if not thought:
+                    self._reports.caption("device", event.text, finished=False)
+                self.tell(ev.AnswerProgress())
             case heard.ToolCall(calls):
-                self.tell(ev.ToolsCalled(len(calls)))
-                for call in calls:
-                    self._reports.publish("tool", name=call.name, phase="called")
-                self.runner.start([Call(call.id, call.name, call.args) for call in calls])
+                self._call_tools(calls)
             case heard.ToolCancel(ids):
                 pending = self.runner.pending & set(ids)
                 self.runner.cancel(pending)
@@ -305,10 +345,24 @@ class Talk:
                 self._reports.publish("usage", prompt=event.prompt, response=event.response, total=event.total)
             case heard.GoAway(time_left_s=left):
                 self._reports.publish("connection", why="the service will close this connection", time_left_s=left)
+                self.tell(ev.LineLeaving())
             case heard.Malformed(why=why):
                 log.warning("a message of the service could not be read: %s", why)
             case _:
                 log.debug("%r", event)
+
+    def _call_tools(self, calls: tuple[heard.Call, ...]) -> None:
+        if not self.machine.in_conversation:
+            log.warning("the service called a tool while nobody talked with it; it was not run")
+            return
+        fresh: dict[str, Call] = {}
+        for call in calls:
+            if call.id not in self.runner.pending:
+                fresh.setdefault(call.id, Call(call.id, call.name, call.args))
+        self.tell(ev.ToolsCalled(len(fresh)))
+        for one in fresh.values():
+            self._reports.publish("tool", name=one.name, phase="called")
+        self.runner.start(fresh.values())
 
     def _tool_answered(self, answer: Answer) -> None:
         self._metrics.count("tool_calls", outcome="ok" if answer.ok else "error")
@@ -331,19 +385,22 @@ class Talk:
 
     # From the conversation.
 
-    def _do(self, action: do.Action, now: float) -> None:  # noqa: C901, PLR0912  one case for each kind of action
+    def _do(self, action: do.Action, now: float) -> None:  # noqa: C901, PLR0912, PLR0915  a case for each action
         match action:
             case do.Connect(resume=resume):
                 self._stopwatch.connecting(now)
                 self._reports.publish("connection", why="opening")
-                self.eyes.prepare()
+                if self.machine.in_conversation:
+                    self.eyes.prepare()
                 self.session.connect(resume=resume)
             case do.Disconnect():
                 self.session.disconnect()
-                self.uplink.link_down()
+                self._line_gone()
             case do.OpenTurn(turn=turn, start=start):
-                self.uplink.open(turn, start)
+                self.uplink.open(turn, max(start, self.sample()) if self.engine.prompt_ms else start)
+                self._hush()
                 self._fresh_from = self.ring.written
+                self._least_waiting_ms = math.inf
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
                 self.eyes.open(turn)
@@ -354,7 +411,9 @@ class Talk:
                 self.uplink.void()
             case do.SendText(text=text):
                 self._stopwatch.speech_ended(now, by="text")
-                self._send(lambda protocol: protocol.turn(text))
+                self._texts.append(text)
+            case do.Settle():
+                self.uplink.answered()
             case do.Play():
                 self._play()
             case do.FinishAnswer():
@@ -373,7 +432,9 @@ class Talk:
                 if self._config().audio.cues:
                     self.engine.cue(name)
             case do.Say(prompt=prompt):
-                self._task(self._speak(prompt))
+                task = self._loop.create_task(self._speak(prompt))
+                self._prompts.add(task)
+                task.add_done_callback(self._prompts.discard)
             case do.Report():
                 self._reports.of_conversation(action, self.machine.turns)
 
@@ -382,7 +443,11 @@ class Talk:
         if audio is None:
             return
         self.uplink.answered()
-        dropped = self.engine.play(audio.pcm, rate=audio.rate)
+        try:
+            dropped = self.engine.play(audio.pcm, rate=audio.rate)
+        except ValueError as error:
+            log.warning("a piece of the answer could not be played: %s", error)
+            return
         if dropped:
             log.warning("the playback queue is full; %.0f ms of the answer were dropped", dropped)
             self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
@@ -397,7 +462,7 @@ class Talk:
         self.eyes.wipe()
         self.runner.cancel(self.runner.pending)
         self._captions.wipe()
-        self._ending = False
+        self._texts.clear()
         self._metrics.count("conversations")
 
     async def _speak(self, name: str) -> None:
@@ -432,10 +497,11 @@ class Talk:
         self._timer = None
         self.tell(ev.Tick())
 
-    def _task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _hush(self) -> None:
+        """Stop the device's own sentences: what a person says now must not be mixed with them."""
+        for task in self._prompts:
+            task.cancel()
+        self.engine.hush()
 
 
 def rules(config: Config) -> Rules:

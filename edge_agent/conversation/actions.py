@@ -45,9 +45,14 @@ class VoidTurns:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """Send a text turn."""
+    """Send a text turn, after the speech that was let out before it."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What was sent has been dealt with, if only by silence: it is never sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ Action = (
     | CloseTurn
     | VoidTurns
     | SendText
+    | Settle
     | Play
     | FinishAnswer
     | Flush

@@ -39,7 +39,9 @@ class Muted:
 
 @dataclass(frozen=True, slots=True)
 class Unmuted:
-    """A person took the mute back."""
+    """A person took the mute back when capture stood at `sample`."""
+
+    sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,12 @@ class TextAsked:
 
 @dataclass(frozen=True, slots=True)
 class EndAsked:
-    """Somebody ended the conversation: the control socket, or the model through its tool."""
+    """Somebody ended the conversation over the control socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndWished:
+    """The model wants to end the conversation, once what it says has been heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,25 @@ class LinkDown:
 
 
 @dataclass(frozen=True, slots=True)
+class LineLeaving:
+    """The connection will be closed, or has become out of date: change it for a new one at a quiet moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSlow:
+    """Sound has been waiting for seconds to be sent on an open connection."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerAudio:
-    """A piece of the spoken answer arrived, `ms` long."""
+    """A piece of the spoken answer arrived, `ms` long; 0: an empty piece."""
 
     ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerProgress:
+    """A sign that the service is at work on an answer: a thought, a caption, a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +112,11 @@ class AnswerDone:
     """The server's turn is over; `idle` is False while a thinking model goes on working."""
 
     idle: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """A thinking model says that it has finished; after an `AnswerDone` that said the same it tells nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +178,16 @@ Event = (
     | Unmuted
     | TextAsked
     | EndAsked
+    | EndWished
     | LinkUp
     | LinkDown
+    | LineLeaving
+    | LineSlow
     | AnswerAudio
+    | AnswerProgress
     | AnswerGenerated
     | AnswerDone
+    | WorkDone
     | Interrupted
     | Heard
     | ToolsCalled

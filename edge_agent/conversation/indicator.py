@@ -65,8 +65,11 @@ SIGNALS: dict[str, Signal] = {
     "pressed while muted": Signal("muted", "muted"),
     "no answer": Signal("no_answer", "no_answer"),
     "offline": Signal("error", "offline"),
+    "waiting for clock": Signal("error", "waiting_for_clock"),
+    "slow line": Signal("error", "slow_line"),
     "fault": Signal("error", "fault"),
     "goodbye": Signal("goodbye"),
+    "conversation too long": Signal("goodbye", "conversation_too_long"),
     "fell asleep": Signal("done"),
 }
 """The prompt `fault` is completed with the fault's number."""

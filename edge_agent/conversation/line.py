@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 PATIENCE_S = 15.0  # speech older than this is not sent any more, so the person is told
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0  # bounds of the wait before a new try; full jitter below them
+SOUND_S = 10.0  # a connection that lived this long was sound: losing it is no reason to wait longer than at first
 
 
 class Link(enum.Enum):
@@ -26,7 +27,10 @@ class Line:
         self.wanted_since: float | None = None
         self.known = False
         """The service has met this conversation: a new connection should resume it."""
+        self.leaving = False
+        """The connection will not stay: it is changed for a new one at a quiet moment."""
         self._attempts = 0
+        self._up_since = 0.0
         self._jitter = jitter
 
     @property
@@ -59,15 +63,19 @@ class Line:
         self.link = Link.OPENING
         self.retry_at = None
 
-    def opened(self) -> None:
+    def opened(self, now: float) -> None:
         """The connection is set up."""
         self.link = Link.UP
         self.retry_at = self.wanted_since = None
-        self._attempts = 0
+        self.leaving = False
+        self._up_since = now
 
-    def lost(self) -> None:
+    def lost(self, now: float) -> None:
         """The connection is gone, or the try failed."""
+        if self.up and now - self._up_since >= SOUND_S:
+            self._attempts = 0
         self.link = Link.DOWN
+        self.leaving = False
 
     def retry(self, now: float) -> None:
         """Plan the next try: a random wait below a bound that doubles with each failure."""
@@ -79,4 +87,5 @@ class Line:
         """We closed it, or gave up opening it."""
         self.link = Link.DOWN
         self.retry_at = self.wanted_since = None
+        self.leaving = False
         self._attempts = 0

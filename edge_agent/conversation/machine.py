@@ -17,7 +17,7 @@ Turn-taking:
   silences it, a press while listening ends the turn, a long press ends the conversation.
 - *hook*: lifting the handset presses, hanging up ends the conversation.
 
-The pre-roll never reaches back into the device's own voice, into an earlier turn, or before a mute.
+The pre-roll never reaches back into the device's own voice, into an earlier turn or conversation, or before a mute.
 """
 
 from __future__ import annotations
@@ -36,13 +36,18 @@ from edge_agent.errors import Fault
 
 SAMPLE_RATE = 16_000  # capture samples per second
 STUCK_S = 15.0  # a button still down this long after its turn was ended is stuck
+FAREWELL_S = 5.0  # a model that wants to end the conversation begins its last words within this
 
 BLOCKING = (Fault.BUTTON_STUCK, Fault.MICROPHONE, Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.POWER)
 """Faults a device at rest shows as its state, the first that holds."""
 SETTLED_BY_TRYING = (Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.NETWORK, Fault.CLOCK)
-"""Faults that a new press puts to the test again."""
+"""Faults that a new press puts to the test again, and that are over when a connection opens."""
 OF_THE_LINE = (Fault.NETWORK, Fault.CLOCK)
-"""Faults that end as soon as a connection opens."""
+"""Faults that are tried to mend again and again, also at rest."""
+
+
+Deadline = tuple[float, Callable[[], None]]
+"""When, and what then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +100,18 @@ class Machine:
         self._answer = Answer()
         self._turn: Turn | None = None
         self._texts: list[str] = []
-        self._asked: str | None = None
+        self._asked: list[str] = []
+        self._failure: tuple[Fault, str] | None = None
+        self._ending: float | None = None
         self._begun_at: float | None = None
         self._last_sound = 0.0
         self._listening_since = 0.0
         self._not_before = 0
+        self._fresh_since = 0.0
+        self._unsaid: list[Fault] = []
+        self._slow = False
         self._down_since: float | None = None
-        self._long_pressed = False
+        self._may_long_press = False
 
     @property
     def turn_open(self) -> bool:
@@ -142,6 +152,8 @@ class Machine:
         if move is None:
             return [do.Report("ignored", f"{type(event).__name__} while {self.state}")]
         getattr(self, move.rule)(event)
+        if self._line.leaving and self._line.up and self._calm():
+            self._change_line()
         state = self._derive()
         if state not in move.to:
             complaint = f"{move.rule} on {type(event).__name__} leads from {self.state} to {state}"
@@ -168,7 +180,11 @@ class Machine:
         self._out.append(do.Report("fault", event.text, event.fault))
         if event.fault is Fault.MICROPHONE and self._turn is not None:
             self._void("microphone lost")
-        if news and self._started:
+        if not news or not self._started:
+            return
+        if self._turn is not None and self.rules.manual:
+            self._unsaid.append(event.fault)  # not into what the person is saying
+        else:
             self._signal("fault", event.fault)
 
     def _fault_cleared(self, event: ev.FaultCleared) -> None:
@@ -215,13 +231,19 @@ class Machine:
         if self._started:
             self._signal("muted")
 
-    def _unmute(self, _event: ev.Unmuted) -> None:
-        if self.muted and self._started:
-            self._signal("unmuted")
+    def _unmute(self, event: ev.Unmuted) -> None:
+        if not self.muted:
+            return
         self.muted = False
+        self._not_before = max(self._not_before, event.sample)
+        if self._started:
+            self._signal("unmuted")
+            if self.rules.hook and self._down_since is not None and self._turn is None:
+                self._talk(event.sample)
 
     def _ask(self, event: ev.TextAsked) -> None:
         self._begin()
+        self._ending = None
         if self._answer.sounding:
             self._flush("text")
         self._texts.append(event.text)
@@ -232,9 +254,13 @@ class Machine:
         if self.in_conversation:
             self._finish("ended", "goodbye")
 
+    def _end_wished(self, _event: ev.EndWished) -> None:
+        if self.in_conversation:
+            self._ending = self._now + FAREWELL_S
+
     def _link_up(self, event: ev.LinkUp) -> None:
-        self._line.opened()
-        for fault in OF_THE_LINE:
+        self._line.opened(self._now)
+        for fault in SETTLED_BY_TRYING:
             self._clear(fault)
         self._out.append(do.Report("connection", "resumed" if event.resumed else "open"))
         if not self.in_conversation:
@@ -246,30 +272,50 @@ class Machine:
         self._send_texts()
 
     def _link_down(self, event: ev.LinkDown) -> None:
-        self._line.lost()
+        self._line.lost(self._now)
         self._out.append(do.Report("connection", event.text, event.fault))
         self._answer.cut_off()
         self._play_out()
-        if self._asked is not None and self._answer.awaited:
-            self._texts.insert(0, self._asked)
-        self._asked = None
+        if self._asked:
+            self._texts[:0] = self._asked
+            self._asked.clear()
+            self._answer.give_up()
         if event.final:
             self._refused(event.fault or Fault.SERVICE, event.text)
             return
+        self._failure = None if event.fault is None else (event.fault, event.text)
         if event.fault is not None and event.fault in OF_THE_LINE:
-            self.faults[event.fault] = event.text
+            self._note(event.fault, event.text)
         if self.in_conversation or self.rules.prewarm or self._line_faulty():
             self._line.retry(self._now)
         if self._needs_line():
             self._line.wanted_since = self._line.wanted_since or self._now
 
+    def _line_leaving(self, _event: ev.LineLeaving) -> None:
+        self._line.leaving = self._line.up
+
+    def _line_slow(self, _event: ev.LineSlow) -> None:
+        if self._turn is None:
+            self._signal("slow line")
+        elif self.rules.manual:
+            self._slow = True
+        else:
+            self._close_turn(None, "slow line")
+            self._signal("slow line")
+
     def _answer_audio(self, event: ev.AnswerAudio) -> None:
         if not self.in_conversation:
             return
+        if event.ms <= 0:
+            self._answer.progress(self._now, self.rules.answer_timeout_s)
+            return
         talking = self.rules.manual and self._turn is not None
         if self._answer.arrived(event.ms / 1000, self._now, talking=talking):
-            self._asked = None
+            self._asked.clear()
             self._out.append(do.Play())
+
+    def _answer_progress(self, _event: ev.AnswerProgress) -> None:
+        self._answer.progress(self._now, self.rules.answer_timeout_s)
 
     def _answer_generated(self, _event: ev.AnswerGenerated) -> None:
         if not self._answer.stopped:
@@ -277,17 +323,24 @@ class Machine:
 
     def _answer_done(self, event: ev.AnswerDone) -> None:
         answer = self._answer
-        if not answer.turn_over(idle=event.idle or not self.in_conversation):
+        if not answer.turn_over(self._now, idle=event.idle or not self.in_conversation):
             return
         self._last_sound = self._now
         if answer.sounding:
             self._play_out()
-        elif answer.superseding:
-            answer.superseding = False
-        elif answer.awaited and not answer.working and not answer.calls and self._line.up:
+        elif answer.working or answer.calls:
+            return
+        elif self._ending is not None:
+            self._finish("ended", "goodbye")
+        elif answer.awaited and self._line.up:
             self._no_answer("the answer was empty")
 
+    def _work_done(self, _event: ev.WorkDone) -> None:
+        if self._answer.working:
+            self._answer_done(ev.AnswerDone())
+
     def _interrupted(self, _event: ev.Interrupted) -> None:
+        self._ending = None
         self._listening_since = self._last_sound = self._now
         if self._answer.sounding:
             self._flush("voice")
@@ -303,8 +356,10 @@ class Machine:
 
     def _tools_settled(self, event: ev.ToolsSettled) -> None:
         self._answer.calls = max(0, self._answer.calls - event.count)
-        self._answer.due = self._now + self.rules.answer_timeout_s
+        self._answer.progress(self._now, self.rules.answer_timeout_s)
         self._last_sound = self._now
+        if self._ending is not None:
+            self._ending = self._now + FAREWELL_S
 
     def _playback_ended(self, event: ev.PlaybackEnded) -> None:
         if self._answer.sounding and self._answer.complete:
@@ -319,39 +374,43 @@ class Machine:
 
     # Deadlines: when, and what then.
 
-    def _deadlines(self) -> list[tuple[float, Callable[[], None]]]:
-        rules, answer, line = self.rules, self._answer, self._line
-        out: list[tuple[float, Callable[[], None]]] = []
-        if self._turn is not None and not answer.sounding:
+    def _deadlines(self) -> list[Deadline]:
+        rules, line = self.rules, self._line
+        out: list[Deadline] = []
+        if self._turn is not None and not self._answer.sounding:
             since = self._turn.opened_at if rules.manual else self._listening_since
             out.append((since + rules.max_turn_s, self._turn_too_long))
         if self._down_since is not None and not rules.hook:
-            if not rules.manual and not self._long_pressed:
+            if not rules.manual and self._may_long_press:
                 out.append((self._down_since + rules.long_press_s, self._long_press))
             if Fault.BUTTON_STUCK not in self.faults:
                 out.append((self._down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
-        if answer.awaited and line.up and not answer.calls and not answer.sounding:
-            out.append((answer.due, lambda: self._no_answer("no answer came")))
         if line.hopeless_at is not None:
             out.append((line.hopeless_at, self._line_too_late))
         if line.retry_at is not None:
             out.append((line.retry_at, self._connect))
-        if answer.sounding:
-            out.append((answer.stall_at(), self._stalled))
         if self._begun_at is not None and self._quiet():
             out.append((self._last_sound + rules.idle_timeout_s, lambda: self._finish("nobody there", "fell asleep")))
             end = self._begun_at + rules.max_conversation_s
-            out.append((end, lambda: self._finish("conversation too long", "goodbye")))
+            out.append((end, lambda: self._finish("conversation too long", "conversation too long")))
+        return out + self._deadlines_of_the_answer()
+
+    def _deadlines_of_the_answer(self) -> list[Deadline]:
+        answer = self._answer
+        if answer.sounding:
+            return [(answer.stall_at(), self._stalled)]
+        out: list[Deadline] = []
+        if (answer.awaited or answer.working) and self._line.up and not answer.calls:
+            out.append((answer.due, lambda: self._no_answer("no answer came")))
+        if self._ending is not None and not answer.calls:
+            out.append((self._ending, lambda: self._finish("ended", "goodbye")))
         return out
 
     def _turn_too_long(self) -> None:
-        if self.rules.manual:
-            self._close_turn(None, "too long")
-        else:
-            self._finish("nothing to answer", "fell asleep")
+        self._close_turn(None, "too long")
 
     def _long_press(self) -> None:
-        self._long_pressed = True
+        self._may_long_press = False
         if self.in_conversation:
             self._finish("long press", "goodbye")
 
@@ -360,22 +419,30 @@ class Machine:
 
     def _no_answer(self, why: str) -> None:
         self._answer.give_up()
+        self._asked.clear()
         self._last_sound = self._now
+        self._out.append(do.Settle())
         self._out.append(do.Report("turn", why))
         self._signal("no answer")
 
     def _line_too_late(self) -> None:
         self._drop_input("the line did not come back in time; what was said has been dropped")
-        if not self._line_faulty():
-            self.faults[Fault.NETWORK] = "the service could not be reached"
-        self._signal("offline")
+        fault, text = self._failure or (Fault.NETWORK, "the service could not be reached")
+        self._note(fault, text)
+        if fault is Fault.NETWORK:
+            self._signal("offline")
+        elif fault is Fault.CLOCK:
+            self._signal("waiting for clock")
+        else:
+            self._signal("fault", fault)
 
     def _stalled(self) -> None:
         if self._answer.complete:
             self._sound_over(self._not_before)
-        else:
+            return
+        if not self._answer.calls and not self._answer.working:
             self._out.append(do.Report("turn", "the answer broke off"))
-            self._play_out()
+        self._play_out()
 
     # Steps the rules are made of.
 
@@ -409,19 +476,29 @@ class Machine:
             return False
         return self._turn is None or not self.rules.manual
 
+    def _calm(self) -> bool:
+        """Nobody would notice if the connection were changed for another."""
+        return self._quiet() and not self._answer.arriving
+
     def _needs_line(self) -> bool:
         return self._turn is not None or self._answer.awaited or bool(self._texts)
 
     def _line_faulty(self) -> bool:
         return any(fault in self.faults for fault in OF_THE_LINE)
 
+    def _note(self, fault: Fault, text: str) -> None:
+        if fault not in self.faults:
+            self._out.append(do.Report("fault", text, fault))
+        self.faults[fault] = text
+
     def _clear(self, fault: Fault) -> None:
         if self.faults.pop(fault, None) is not None:
             self._out.append(do.Report("fault", "works again", fault))
 
     def _button_down(self) -> None:
-        self._down_since = self._now
-        self._long_pressed = False
+        if self._down_since is None:  # a second finger, or `ctl press`, on a button that is down is no new press
+            self._down_since = self._now
+            self._may_long_press = self.in_conversation  # whoever begins one by holding the button wants to talk
 
     def _talk(self, sample: int) -> None:
         """Open a turn, or say why the microphone cannot be heard."""
@@ -444,10 +521,14 @@ class Machine:
     def _open_turn(self, sample: int) -> None:
         self._begin()
         self.turns += 1
-        self._answer.interrupted_by_turn(self._now)
+        self._answer.superseded(self._now)
+        self._asked.clear()
+        self._ending = None
+        self._slow = False
         self._turn = Turn(self.turns, self._now, held=True)
         self._listening_since = self._now
-        start = max(sample - round(self.rules.pre_roll_s * SAMPLE_RATE), self._not_before, 0)
+        pre_roll_s = min(self.rules.pre_roll_s, self._now - self._fresh_since)
+        start = max(sample - round(pre_roll_s * SAMPLE_RATE), self._not_before, 0)
         self._out.append(do.OpenTurn(self.turns, min(start, sample)))
         self._out.append(do.Report("turn", "opened"))
         self._need_line()
@@ -461,11 +542,22 @@ class Machine:
         self._out.append(do.Report("turn", why))
         self._turn = None
         self._not_before = max(self._not_before, sample or 0)
-        self._last_sound = self._now
+        self._last_sound = self._fresh_since = self._now
         if self.rules.manual:
             self._await_answer()
         self._signal("turn too long" if why == "too long" else "turn closed")
+        self._say_what_waited()
         self._send_texts()
+
+    def _say_what_waited(self) -> None:
+        """Tell what happened while the person was speaking."""
+        if self._slow:
+            self._slow = False
+            self._signal("slow line")
+        for fault in self._unsaid:
+            if fault in self.faults:
+                self._signal("fault", fault)
+        self._unsaid.clear()
 
     def _void(self, why: str) -> None:
         """Drop what was not yet sent of the person's speech; what has been sent may still be answered."""
@@ -473,8 +565,9 @@ class Machine:
         spoke = self._turn is not None and self.rules.manual
         if self._turn is not None:
             self._out.append(do.Report("turn", why))
-            self._last_sound = self._now
+            self._last_sound = self._fresh_since = self._now
         self._turn = None
+        self._say_what_waited()
         if self._line.up:
             if spoke:
                 self._await_answer()
@@ -489,26 +582,29 @@ class Machine:
         self._out.append(do.Report("turn", why))
         self._turn = None
         self._texts.clear()
-        self._asked = None
+        self._asked.clear()
         self._answer.give_up()
         self._line.unwanted()
-        self._last_sound = self._now
+        self._last_sound = self._fresh_since = self._now
+        self._say_what_waited()
 
     def _await_answer(self) -> None:
-        self._answer.expect(self._now + self.rules.answer_timeout_s)
+        self._answer.expect(self._now, self.rules.answer_timeout_s)
 
     def _send_texts(self) -> None:
         """Send waiting text turns, unless a turn is being spoken: they follow it."""
         if not self._line.up or (self.rules.manual and self._turn is not None):
             return
         for text in self._texts:
+            self._answer.superseded(self._now)
             self._out.append(do.SendText(text))
-            self._asked = text
+            self._asked.append(text)
             self._await_answer()
         self._texts.clear()
 
     def _need_line(self) -> None:
         if self._line.want(self._now):
+            self._failure = None
             self._connect()
 
     def _connect(self) -> None:
@@ -519,6 +615,12 @@ class Machine:
         if self._line.link is not Link.DOWN:
             self._out.append(do.Disconnect())
         self._line.closed()
+
+    def _change_line(self) -> None:
+        self._out.append(do.Report("connection", "changing"))
+        self._disconnect()
+        if self.in_conversation or self.rules.prewarm:
+            self._connect()
 
     def _refused(self, fault: Fault, text: str) -> None:
         """The service will not talk to us; a person has to act."""
@@ -531,7 +633,7 @@ class Machine:
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
         self._answer.silence(self._now)
-        self._last_sound = self._now
+        self._last_sound = self._fresh_since = self._now
 
     def _play_out(self) -> None:
         if self._answer.play_out(self._now):
@@ -540,7 +642,9 @@ class Machine:
     def _sound_over(self, sample: int) -> None:
         self._answer.heard()
         self._not_before = max(self._not_before, sample)
-        self._last_sound = self._listening_since = self._now
+        self._last_sound = self._listening_since = self._fresh_since = self._now
+        if self._ending is not None and not self._answer.pending and not self._answer.arriving:
+            self._finish("ended", "goodbye")
 
     def _finish(self, why: str, signal: str) -> None:
         """End the conversation: nothing of it may be sent, heard or remembered any more."""
@@ -549,9 +653,12 @@ class Machine:
         self._out.append(do.VoidTurns())
         self._turn = None
         self._texts.clear()
-        self._asked = None
+        self._asked.clear()
+        self._unsaid.clear()
+        self._slow = False
         self._answer = Answer()
-        self._begun_at = None
+        self._begun_at = self._ending = None
+        self._fresh_since = self._now
         self._line.known = False
         self._disconnect()
         if self._line_faulty():

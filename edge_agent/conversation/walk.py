@@ -83,7 +83,7 @@ def _possible(world: _World) -> list[ev.Event]:
         return [ev.Ready(), microphone]
     events: list[ev.Event] = [
         ev.Released(sample) if world.down else ev.Pressed(sample),
-        ev.Unmuted() if machine.muted else ev.Muted(sample),
+        ev.Unmuted(sample) if machine.muted else ev.Muted(sample),
         ev.TextAsked("?"),
         ev.EndAsked(),
         microphone,
@@ -94,7 +94,8 @@ def _possible(world: _World) -> list[ev.Event]:
         events += [ev.LinkDown(Fault.NETWORK, "cut"), ev.LinkDown(Fault.SERVICE, "refused", final=True)]
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerGenerated(), ev.AnswerDone(), ev.AnswerDone(idle=False)]
-        events += [ev.Interrupted(), ev.Heard()]
+        events += [ev.AnswerProgress(), ev.WorkDone(), ev.Interrupted(), ev.Heard(), ev.EndWished()]
+        events += [ev.LineLeaving(), ev.LineSlow()]
         events += [] if world.calls else [ev.ToolsCalled(1)]
     if world.calls:
         events.append(ev.ToolsSettled(1))
@@ -157,5 +158,5 @@ def _shape(value: Any) -> Hashable:
     return tuple(_shape(getattr(value, name)) for name in names)
 
 
-_TOLD = {"why", "light", "_out", "_now", "rules"}
-"""What the machine tells, not what it goes by."""
+_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure"}
+"""What the machine tells, or will tell, not what it goes by."""

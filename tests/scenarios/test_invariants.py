@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.answer import DISCARD_S
+from edge_agent.conversation.answer import DISCARD_MOST_S, DISCARD_S
 from edge_agent.conversation.machine import Machine, Rules
 from edge_agent.conversation.moves import State
 from edge_agent.errors import Fault
@@ -49,6 +49,7 @@ class Device(RuleBasedStateMachine):
         self.stopped: set[int] = set()
         self.server_open = False
         self.tail_at = 0.0
+        self.asked_at = float("inf")
         self.tell(ev.Ready())
 
     def tell(self, event: ev.Event) -> None:
@@ -59,7 +60,7 @@ class Device(RuleBasedStateMachine):
         ):
             self.tell(ev.Tick())
 
-    def carry_out(self, action: do.Action, event: ev.Event) -> None:
+    def carry_out(self, action: do.Action, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case for each action
         match action:
             case do.Connect():
                 assert self.link == "down", "two connections at once"
@@ -78,7 +79,14 @@ class Device(RuleBasedStateMachine):
                 end = self.ring.written if end is None else end
                 self.uplink.close(end)
                 self.intervals[-1][1] = end
+                if self.machine.rules.manual:
+                    self.asked_at = self.now
+            case do.SendText():
+                assert self.link == "up"
+                self.asked_at = self.now
             case do.VoidTurns():
+                if self.machine.rules.manual and self.uplink.turn_open:
+                    self.asked_at = self.now
                 self.uplink.void()
                 self.intervals.clear()
             case do.Wipe():
@@ -95,6 +103,7 @@ class Device(RuleBasedStateMachine):
                 if self.server_open:
                     self.stopped.add(self.answer)
                     self.tail_at = self.now
+                    self.asked_at = float("inf")
             case _:
                 pass
         self.drain()
@@ -154,7 +163,7 @@ class Device(RuleBasedStateMachine):
 
     @rule()
     def unmute(self) -> None:
-        self.tell(ev.Unmuted())
+        self.tell(ev.Unmuted(self.ring.written))
 
     @rule()
     def end(self) -> None:
@@ -186,15 +195,19 @@ class Device(RuleBasedStateMachine):
             self.answer += 1
             self.tell(ev.LinkDown(fault, "gone", final=final))
 
-    @rule(ms=st.integers(20, 5000))
+    @rule(ms=st.integers(0, 5000))
     def answer_sound(self, ms: int) -> None:
-        if self.link != "up":
+        if self.link != "up" or ms == 0:
+            self.tell(ev.AnswerAudio(0))
             return
         self.uplink.answered()
         talking = self.uplink.turn_open and self.machine.rules.manual
-        if talking or (self.server_open and self.answer in self.stopped and self.now - self.tail_at < DISCARD_S):
+        old = self.server_open and self.answer in self.stopped and self.now - self.tail_at < DISCARD_S
+        if talking or (old and self.now - self.asked_at < DISCARD_MOST_S):
             self.stopped.add(self.answer)
             self.tail_at = self.now
+            if talking:
+                self.asked_at = float("inf")
         elif self.answer in self.stopped:
             self.answer += 1  # so long after the last piece of the stopped answer that it must be another one
         self.server_open = True
@@ -211,6 +224,25 @@ class Device(RuleBasedStateMachine):
             self.server_open = False
             self.answer += 1
             self.tell(ev.AnswerDone(idle=idle))
+
+    @rule()
+    def work_goes_on_and_ends(self) -> None:
+        if self.link == "up":
+            self.tell(ev.AnswerProgress())
+            self.tell(ev.WorkDone())
+
+    @rule()
+    def the_model_says_goodbye(self) -> None:
+        self.tell(ev.EndWished())
+
+    @rule()
+    def the_line_ages(self) -> None:
+        if self.link == "up":
+            self.tell(ev.LineLeaving())
+
+    @rule()
+    def the_line_is_slow(self) -> None:
+        self.tell(ev.LineSlow())
 
     @rule()
     def server_interrupts(self) -> None:
@@ -247,7 +279,7 @@ class Device(RuleBasedStateMachine):
             State.THINKING,
             State.SPEAKING,
         }:
-            owed_by_tools = self.machine._answer.calls > 0 or self.machine._answer.working
+            owed_by_tools = self.machine._answer.calls > 0  # each has a deadline of its own
             assert self.machine.deadline is not None or owed_by_tools
 
     def teardown(self) -> None:
@@ -272,14 +304,19 @@ def test_every_event_is_defined_in_every_state(state: State) -> None:
         ev.Pressed(1),
         ev.Released(1),
         ev.Muted(1),
-        ev.Unmuted(),
+        ev.Unmuted(1),
         ev.TextAsked("x"),
         ev.EndAsked(),
+        ev.EndWished(),
         ev.LinkUp(),
         ev.LinkDown(None, "x"),
+        ev.LineLeaving(),
+        ev.LineSlow(),
         ev.AnswerAudio(10),
+        ev.AnswerProgress(),
         ev.AnswerGenerated(),
         ev.AnswerDone(),
+        ev.WorkDone(),
         ev.Interrupted(),
         ev.Heard(),
         ev.ToolsCalled(1),
