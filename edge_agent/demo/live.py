@@ -44,24 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model", default="", help="the Live model; empty: the daemon's default")
 
 
-def why_not(environment: Mapping[str, str], *, terminal: bool) -> str:
-    """Say why `--live` cannot be given here; empty when it can."""
+def why_not(environment: Mapping[str, str], *, terminal: bool) -> tuple[str, int] | None:
+    """Say why `--live` cannot be given here, and the exit code that goes with it; None when it can."""
     if not environment.get("GEMINI_API_KEY", "").strip():
         return (
             "--live talks to Google and needs a key: get one at https://aistudio.google.com/apikey, then type "
-            "GEMINI_API_KEY=... scripts/demo --live. Without a key, scripts/demo shows the same against a stand-in."
+            "GEMINI_API_KEY=... scripts/demo --live. Without a key, scripts/demo shows the same against a stand-in.",
+            EXIT_CONFIG,
         )
     if not terminal:
-        return "--live takes Space or Enter as the button and needs a terminal; start it in one."
-    return ""
+        return "--live takes Space or Enter as the button and needs a terminal; start it in one.", EXIT_FAILED
+    return None
 
 
 def run(args: argparse.Namespace) -> int:
     """Talk until Ctrl-C; return the exit code."""
     refusal = why_not(os.environ, terminal=sys.stdin.isatty())
-    if refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201  a sentence for the person at the terminal
-        return EXIT_CONFIG if "key" in refusal.partition(":")[0] else EXIT_FAILED
+    if refusal is not None:
+        sentence, code = refusal
+        print(sentence, file=sys.stderr)  # noqa: T201  a sentence for the person at the terminal
+        return code
     journal = Journal()
     folder = Path(tempfile.mkdtemp(prefix="edge-demo-"))
     config = live_config(

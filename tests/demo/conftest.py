@@ -16,7 +16,7 @@ from edge_agent.demo.performance import STEPS
 from edge_agent.demo.service import HeardTurn
 from edge_agent.demo.speech import UTTERANCES, recording
 
-RATE_HZ = 24_000  # half the real one, and half the work
+RATE_HZ = 16_000  # a third of the real one, and a third of the work
 
 ZERO = 1000.0
 """Monotonic seconds of the recording's first sample."""

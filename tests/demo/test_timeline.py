@@ -48,6 +48,18 @@ def test_each_answer_carries_its_own_caption(good: Evidence) -> None:
     ]
 
 
+def test_a_caption_that_came_in_pieces_is_shown_whole(good: Evidence) -> None:
+    pieces = [
+        Entry(good.zero + 2.5 + n / 10, "device", "caption", {"speaker": "device", "line": line})
+        for n, line in enumerate(
+            ("The answer to time. It", "The answer to time. It is", "The answer to time. It is ten.")
+        )
+    ]
+    lanes = timeline.build(dataclasses.replace(good, entries=[*good.entries, *pieces]))
+    assert lanes.answered[0].name == "The answer to time. It is ten."
+    assert lanes.answered[1].name == "I see a red teapot."
+
+
 def test_the_interruption_is_marked_with_its_milliseconds(good: Evidence) -> None:
     (note,) = timeline.build(good).notes
     assert note.start == pytest.approx(15.8)
