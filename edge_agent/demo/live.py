@@ -47,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def why_not(environment: Mapping[str, str], *, terminal: bool) -> tuple[str, int] | None:
     """Say why `--live` cannot be given here, and the exit code that goes with it; None when it can."""
     if not environment.get("GEMINI_API_KEY", "").strip():
-        return (
+        sentence = (
             "--live talks to Google and needs a key: get one at https://aistudio.google.com/apikey, then type "
-            "GEMINI_API_KEY=... scripts/demo --live. Without a key, scripts/demo shows the same against a stand-in.",
-            EXIT_CONFIG,
+            "GEMINI_API_KEY=... scripts/demo --live. Without a key, scripts/demo shows the same against a stand-in."
         )
+        return sentence, EXIT_CONFIG
     if not terminal:
         return "--live takes Space or Enter as the button and needs a terminal; start it in one.", EXIT_FAILED
     return None
