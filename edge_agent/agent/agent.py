@@ -1,7 +1,7 @@
 """One device's life: starts its parts, watches over them, takes commands, and ends them.
 
-`run` ends with exit code 0 after SIGTERM or SIGINT, within 5 s. A sound library that hangs cannot be joined; then the
-process leaves at once, for systemd to start it anew. SIGHUP reads the configuration again.
+`run` ends with exit code 0 after SIGTERM or SIGINT, within 5 s. A sound library that hangs, or a name server that does
+not answer, cannot be ended from inside: then the process leaves at once. SIGHUP reads the configuration again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import Any
 
 from edge_agent import config as settings
 from edge_agent import prompts
+from edge_agent.agent.helpers import Helpers
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.talk import Talk
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.moves import BUSY
-from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, DeviceError, Fault
+from edge_agent.conversation.moves import BUSY, State
+from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, DeviceError, Fault, Stop
 from edge_agent.panel.button import Button
 from edge_agent.panel.contact import Edge
 from edge_agent.panel.light import Light, load_patterns
@@ -44,7 +45,9 @@ CHECK_S = 1.0  # how often heartbeats are looked at
 DEAD_S = 2.0  # a sound stream silent for longer is a fault
 HUNG_S = 10.0  # a sound library that does not come back in this time never will: the process leaves
 START_S = 5.0  # devices that need longer to open are reported when they do
+FIRST_BLOCK_S = 0.01  # between two looks for the first block
 STOP_S = 2.0  # of the five seconds in which the daemon must end, what the sound thread gets
+END_S = 4.5  # of them, when threads are left alone that look up a name, read a file or speak a sentence
 FINGER_STEP_S, FINGER_STEPS = 0.002, 500  # how long a driven button may take to be believed: debounce, and a margin
 
 _WHEN = {"now": "now", "connection": "at the next connection", "restart": "at the next restart"}
@@ -99,6 +102,10 @@ class Agent:
         self._stop = asyncio.Event()
         self._saving: set[asyncio.Task[None]] = set()
         self._last_state = ""
+        self._watching = False
+        self._lifeless: dict[Fault, str] = {}
+        self._helpers = Helpers()
+        self._loop.set_default_executor(self._helpers)
 
     async def run(self) -> int:
         """Run until a signal; return the exit code.
@@ -149,6 +156,7 @@ class Agent:
         self.sound.start()
         await self._first_block()
         talk.tell(ev.Ready())
+        self._watching = True
         self._button.watch(self._panel)
         self._notifier.ready(f"{self.config.mode}: {talk.machine.shown_state}")
         self._loop.call_later(CHECK_S, self._check)
@@ -156,10 +164,13 @@ class Agent:
     async def _first_block(self) -> None:
         """Wait until sound flows, or a device has said why it does not; no longer than `START_S`."""
         until = self._loop.time() + START_S
-        while self.sound is not None and not self.sound.capture_s and self._loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        while self.sound is not None and not self.sound.capture_s and self._loop.time() < until:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), FIRST_BLOCK_S)
+                return
 
     async def _end(self) -> None:
+        until = self._loop.time() + END_S
         self._notifier.stopping()
         self._button.close()
         if self._light is not None:
@@ -174,6 +185,9 @@ class Agent:
         if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
             log.error("the sound library hangs; leaving without it")
             self._leave(EXIT_OK)
+        if not await self._helpers.finished(until - self._loop.time()):
+            log.warning("a name server, a file or the voice does not answer; leaving without it")
+            self._leave(EXIT_OK)
 
     def _open_panel(self) -> None:
         panel = self.config.panel
@@ -183,7 +197,7 @@ class Agent:
                 button_gpio=panel.button_gpio,
                 led_gpio=panel.led_gpio,
                 led_rgb_gpio=panel.led_rgb_gpio,
-                on_level=self._button.level,
+                on_level=self._level,
             )
         except DeviceError as error:
             log.warning("no button and no light: %s", error)
@@ -203,11 +217,20 @@ class Agent:
             self._leave(EXIT_FAILED)
         if age <= DEAD_S:
             self._notifier.watchdog()
+            self._alive_again()
             return
         fault, name = (Fault.MICROPHONE, "microphone") if microphone > DEAD_S else (Fault.LOUDSPEAKER, "loudspeaker")
         if fault not in self.talk.machine.faults:
             sentence = f"The {name} gives no sign of life; if it does not come back, the device starts anew."
+            self._lifeless[fault] = sentence
             self.talk.tell(ev.FaultRaised(fault, sentence))
+
+    def _alive_again(self) -> None:
+        """A stream moves again: take back what was said of it, unless the sound thread knows of more."""
+        for fault, sentence in self._lifeless.items():
+            if self.talk.machine.faults.get(fault) == sentence:
+                self.talk.tell(ev.FaultCleared(fault))
+        self._lifeless.clear()
 
     def _leave(self, code: int) -> None:
         """A library call that never returns cannot be ended from inside: leave the process at once."""
@@ -231,6 +254,11 @@ class Agent:
         self.talk.reload()
 
     # Panel.
+
+    def _level(self, down: bool, at: float) -> None:
+        """Take a pin's level, from any thread; until the device is ready it is not followed, and then read."""
+        if self._watching:
+            self._button.level(down, at)
 
     def _edge(self, edge: Edge) -> None:
         if edge.down:
@@ -306,6 +334,8 @@ class Agent:
                     self.set_volume(request["volume"])
                 return {"volume": self.volume}
             case "ask":
+                if self.talk.machine.state is State.STARTING:
+                    raise Stop("The device is still starting; ask again in a moment.")
                 self.talk.tell(ev.TextAsked(request["text"]))
             case "look":
                 await self.look()

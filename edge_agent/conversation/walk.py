@@ -20,8 +20,9 @@ from typing import Any
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.line import Link
-from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules
+from edge_agent.conversation.answer import Answer
+from edge_agent.conversation.line import Line, Link
+from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules, Turn
 from edge_agent.conversation.moves import State
 from edge_agent.errors import Fault
 
@@ -133,7 +134,7 @@ def _happen(world: _World, event: ev.Event) -> _World:
 def _copied(machine: Machine) -> Machine:
     """Return a machine of its own: its facts are flat objects of plain values, so copies of these are enough."""
     twin = copy.copy(machine)
-    vars(twin).update({name: copy.copy(value) for name, value in vars(machine).items()})
+    vars(twin).update({name: copy.copy(value) for name, value in vars(machine).items() if type(value) in _MUTABLE})
     return twin
 
 
@@ -158,5 +159,7 @@ def _shape(value: Any) -> Hashable:
     return tuple(_shape(getattr(value, name)) for name in names)
 
 
+_MUTABLE = {dict, list, Answer, Line, Turn}
+"""Types of the machine's facts that rules change in place."""
 _TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure"}
 """What the machine tells, or will tell, not what it goes by."""

@@ -15,14 +15,17 @@ also passed on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from edge_agent.errors import AgentError, ConnectionEnded, NetworkError
+from edge_agent.errors import AgentError, ConnectionEnded, NetworkError, ServiceRefused
 from edge_agent.live.connection import LiveConnection
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import LiveProtocol, Resumption, ServerEvent
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,15 @@ class Session:
                 if handle is not None and isinstance(error, ConnectionEnded):
                     self.forget()  # the service no longer takes it; the next try begins anew
                 self._on_down(error)
+            return
+        except Exception as error:
+            # Tools and settings of the owner's take part in preparing; whatever they raise must not end in waiting.
+            log.exception("the connection could not be prepared")
+            if number == self._number:
+                self._opening = None
+                self._on_down(
+                    ServiceRefused(f"The connection could not be prepared ({type(error).__name__}); the log says why.")
+                )
             return
         if number != self._number:
             await connection.close()
