@@ -104,11 +104,15 @@ def test_whatever_ends_the_demonstration_ends_its_daemon(tmp_path: Path, number:
     until = time.monotonic() + 30
     while not children(out) and time.monotonic() < until and process.poll() is None:
         time.sleep(0.05)
-    assert children(out)
+    (line,) = children(out)
+    folder = Path(line.split("\0")[line.split("\0").index("--config") + 1]).parent
     process.send_signal(number)
     process.communicate(timeout=30)
     until = time.monotonic() + 10
     while children(out) and time.monotonic() < until:
         time.sleep(0.05)
     assert children(out) == []
+    if number is signal.SIGKILL:
+        shutil.rmtree(folder)  # nobody was left to do it
+    assert not folder.exists()
     assert process.returncode == (-number if number is signal.SIGKILL else 1)
