@@ -243,6 +243,9 @@ class Conversation:
         check=between(1, 300),
     )
     prompts: str = setting("en", "Language of the device's own sentences.", effect="now")
+    prompts_folder: str = setting(
+        "/etc/edge-agent/prompts", "Folder with sentences of your own, one file per language.", effect="now"
+    )
 
 
 @dataclass(slots=True)
@@ -301,6 +304,11 @@ class Config:
     def idle_timeout_s(self) -> float:
         """The idle time-out in force, seconds."""
         return self.conversation.idle_timeout_s or (12.0 if self.mode == "kiosk" else 30.0)
+
+    @property
+    def prompts_folder(self) -> Path:
+        """The owner's folder of sentences; it need not exist."""
+        return Path(self.conversation.prompts_folder)
 
     @property
     def manual_turns(self) -> bool:

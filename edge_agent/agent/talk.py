@@ -135,6 +135,7 @@ class Talk:
         self._arriving: heard.Audio | None = None
         self._fresh_from = 0
         self._least_waiting_ms = math.inf
+        self._overflowing = False
         self._closed = False
 
     def tell(self, event: ev.Event) -> None:
@@ -417,6 +418,7 @@ class Talk:
             case do.Play():
                 self._play()
             case do.FinishAnswer():
+                self._overflowing = False
                 self.engine.end_of_answer()
             case do.Flush(by=by):
                 self._stopwatch.interrupted(now)
@@ -449,7 +451,9 @@ class Talk:
             log.warning("a piece of the answer could not be played: %s", error)
             return
         if dropped:
-            log.warning("the playback queue is full; %.0f ms of the answer were dropped", dropped)
+            if not self._overflowing:
+                log.warning("the answer is longer than the playback queue; what does not fit is dropped and counted")
+            self._overflowing = True
             self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
         self._metrics.observe("socket_to_queue", (self._loop.time() - self.session.heard_at) * 1000)
 
@@ -466,7 +470,8 @@ class Talk:
         self._metrics.count("conversations")
 
     async def _speak(self, name: str) -> None:
-        sentence = prompts.load(self._config().conversation.prompts).sentence(name)
+        config = self._config()
+        sentence = prompts.load(config.conversation.prompts, config.prompts_folder).sentence(name)
         self._reports.publish("prompt", name=name, text=sentence.text)
         speech = await asyncio.to_thread(prompts.speak, sentence.text, sentence.language)
         if speech is not None:

@@ -238,3 +238,20 @@ def test_sighup_reloads_and_says_what_waits(tmp_path: Path, twin: SyncTwin) -> N
     assert "conversation.max_turn_s = 30.0 takes effect now" in log
     assert "captions.show = False takes effect at the next connection" in log
     assert "not reloaded" in log
+
+
+def test_a_sentence_of_the_owners_is_the_one_that_is_said(tmp_path: Path, twin: SyncTwin) -> None:
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    (folder / "it.toml").write_text('muted = "Il mio microfono è spento."\n')
+
+    async def story() -> None:
+        async with Device(
+            tmp_path, twin, conversation={"prompts": "it", "prompts_folder": str(folder)}, panel={"pins": "none"}
+        ) as device:
+            await device.ask("mute")
+            await device.press()
+            prompt = await device.event("prompt", name="muted")
+            assert prompt["text"] == "Il mio microfono è spento."
+
+    asyncio.run(story())
