@@ -140,6 +140,7 @@ class Audio:
         check=between(0, 2000),
     )
     cues: bool = setting(True, "Short sounds at the start and end of a turn.", effect="now")
+    cue_sounds: str = setting("", "A TOML file of such sounds that replaces the built-in one.")
 
 
 @dataclass(slots=True)

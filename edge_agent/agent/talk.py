@@ -24,12 +24,14 @@ import math
 import ssl
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_agent import prompts
 from edge_agent.agent.eyes import Eyes
 from edge_agent.agent.opening import Opening
 from edge_agent.agent.reports import Reports
+from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
 from edge_agent.audio.levels import Level
 from edge_agent.audio.ring import CaptureRing
@@ -97,6 +99,7 @@ class Talk:
             mic_channel=now.audio.mic_channel,
             volume=volume,
             half_duplex=now.echo == "half-duplex",
+            cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
         )
         self.engine.set_mute(muted)
         self.machine = Machine(rules(now), muted=muted)

@@ -255,3 +255,12 @@ def test_a_sentence_of_the_owners_is_the_one_that_is_said(tmp_path: Path, twin: 
             assert prompt["text"] == "Il mio microfono è spento."
 
     asyncio.run(story())
+
+
+def test_cue_sounds_may_be_the_owners_and_a_mistake_in_them_is_a_sentence(tmp_path: Path) -> None:
+    sounds = tmp_path / "cues.toml"
+    sounds.write_text("[listen]\ntones = 3\n")
+    done = run(tmp_path, f"[audio]\ncue_sounds = '{sounds}'\n")
+    assert done.returncode == 78, done.stderr
+    assert "cues.toml" in done.stderr
+    assert "listen" in done.stderr
