@@ -13,17 +13,15 @@ there is. Pure; it takes a few seconds.
 from __future__ import annotations
 
 import copy
-import enum
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.answer import Answer
-from edge_agent.conversation.line import Line, Link
-from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules, Turn
-from edge_agent.conversation.moves import State
+from edge_agent.conversation.line import Link
+from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules
+from edge_agent.conversation.moves import State, find
 from edge_agent.errors import Fault
 
 MODES: Mapping[str, Rules] = {"push-to-talk": Rules(manual=True), "open microphone": Rules(manual=False)}
@@ -66,6 +64,9 @@ def _walk(rules: Rules) -> set[tuple[State, str, State]]:
         following = []
         for world in level:
             for event in _possible(world):
+                if find(world.machine.state, event) is None:  # logged, and nothing else
+                    found.add((world.machine.state, type(event).__name__, world.machine.state))
+                    continue
                 after = _happen(world, event)
                 found.add((world.machine.state, type(event).__name__, after.machine.state))
                 facts = _facts(after)
@@ -134,32 +135,48 @@ def _happen(world: _World, event: ev.Event) -> _World:
 def _copied(machine: Machine) -> Machine:
     """Return a machine of its own: its facts are flat objects of plain values, so copies of these are enough."""
     twin = copy.copy(machine)
-    vars(twin).update({name: copy.copy(value) for name, value in vars(machine).items() if type(value) in _MUTABLE})
+    facts = vars(twin)
+    for name, value in facts.items():
+        if type(value) not in _PLAIN:
+            facts[name] = _copy(value)
+    return twin
+
+
+def _copy(value: Any) -> Any:
+    names = getattr(type(value), "__slots__", None)
+    if names is None:
+        return copy.copy(value)
+    twin = object.__new__(type(value))  # copy.copy would go the long way round through pickling
+    for name in names:
+        object.__setattr__(twin, name, getattr(value, name))
     return twin
 
 
 def _facts(world: _World) -> Hashable:
-    return (_shape(vars(world.machine)), world.link, world.down, world.calls)
+    facts = [_shape(value) for name, value in vars(world.machine).items() if name not in _TOLD]
+    return (*facts, world.link, world.down, world.calls)
 
 
 def _shape(value: Any) -> Hashable:
     """Return what decides in a value: flags and names as they are; of a number or a text only that it is there."""
-    match value:
-        case None | bool() | enum.Enum():
-            return value
-        case int() | float() | str():
-            return "there"
-        case dict():
-            return tuple((key, _shape(one)) for key, one in sorted(value.items()) if key not in _TOLD)
-        case list() | tuple() | frozenset():
-            return bool(value)
+    kind = type(value)
+    if kind in _NUMBERS:
+        return _THERE
+    if kind in _FLAGS:
+        return cast("Hashable", value)
+    if kind is dict:
+        return frozenset(value)
+    if kind in {list, tuple, frozenset}:
+        return bool(value)
     if callable(value):
         return None
-    names = getattr(type(value), "__slots__", None) or vars(value)
-    return tuple(_shape(getattr(value, name)) for name in names)
+    names = getattr(kind, "__slots__", None) or vars(value)
+    return tuple([_shape(getattr(value, name)) for name in names])
 
 
-_MUTABLE = {dict, list, Answer, Line, Turn}
-"""Types of the machine's facts that rules change in place."""
+_THERE = "there"
+_NUMBERS = {int, float, str}
+_FLAGS = {bool, type(None), State, Link}
+_PLAIN = _NUMBERS | _FLAGS | {Rules}
 _TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure"}
 """What the machine tells, or will tell, not what it goes by."""
