@@ -1,0 +1,322 @@
+"""A device's life where scenarios do not reach: heartbeats, hanging libraries, start-up, reload, a full card."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.agent import Agent
+from edge_agent.agent import agent as module
+from edge_agent.conversation import events as ev
+from edge_agent.errors import EXIT_FAILED, EXIT_OK, Fault
+from edge_agent.service.client import call
+
+Build = Callable[..., Agent]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  the agent under test does not tell
+            await asyncio.sleep(0.01)
+
+
+async def running(agent: Agent) -> asyncio.Task[int]:
+    task = asyncio.create_task(agent.run())
+    await until(lambda: task.done() or agent._watching)
+    return task
+
+
+class Systemd:
+    """The service manager's end of the notice socket."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+
+    def heard(self) -> list[str]:
+        notices = []
+        while True:
+            try:
+                notices.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return notices
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    one = Systemd(tmp_path / "notify", monkeypatch)
+    yield one
+    one.close()
+
+
+def test_systemd_hears_ready_alive_and_stopping(
+    build: Build, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_S", 0.01)
+
+    async def story() -> list[str]:
+        agent = build()
+        run = await running(agent)
+        notices = systemd.heard()
+
+        def alive() -> bool:
+            notices.extend(systemd.heard())
+            return "WATCHDOG=1" in notices
+
+        await until(alive)
+        agent.stop()
+        assert await run == EXIT_OK
+        return notices + systemd.heard()
+
+    notices = asyncio.run(story())
+    assert notices.index("READY=1\nSTATUS=kiosk: idle") < notices.index("WATCHDOG=1")
+    assert notices[-1].startswith("STOPPING=1")
+
+
+@pytest.mark.parametrize("fault", [Fault.MICROPHONE, Fault.LOUDSPEAKER])
+def test_a_stream_without_a_sign_of_life_is_a_fault_and_the_watchdog_is_not_told(
+    build: Build, systemd: Systemd, left: list[int], fault: Fault
+) -> None:
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        systemd.heard()
+        sound: Any = agent.sound
+        sound.input_age, sound.output_age = (3.0, 0.0) if fault is Fault.MICROPHONE else (0.0, 3.0)
+        agent._check()
+        agent._check()
+        status = agent.status()
+        assert status["fault"]["code"] == fault
+        assert "no sign of life" in status["fault"]["text"]
+        assert not [notice for notice in systemd.heard() if "WATCHDOG" in notice]
+        sound.input_age = sound.output_age = 0.1
+        agent._check()
+        assert agent.status()["fault"] is None, "it moves again: the device must not stay deaf"
+        assert "WATCHDOG=1" in systemd.heard()
+        assert not left
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_what_the_sound_thread_says_of_a_device_outlives_its_heartbeat(build: Build) -> None:
+    """The silence that stands in for a lost microphone has a heartbeat too."""
+
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        sound: Any = agent.sound
+        sound.input_age = 3.0
+        agent._check()
+        agent.talk.tell(ev.FaultRaised(Fault.MICROPHONE, "The microphone was unplugged."))
+        sound.input_age = 0.0
+        agent._check()
+        assert agent.status()["fault"]["text"] == "The microphone was unplugged."
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_sound_library_that_hangs_for_long_makes_the_process_leave(
+    build: Build, systemd: Systemd, left: list[int]
+) -> None:
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        systemd.heard()
+        sound: Any = agent.sound
+        sound.input_age = module.HUNG_S + 0.1
+        agent._check()
+        assert left == [EXIT_FAILED]
+        assert not [notice for notice in systemd.heard() if "WATCHDOG" in notice]
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_sound_library_that_hangs_does_not_hold_up_the_end(build: Build, left: list[int]) -> None:
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        sound: Any = agent.sound
+        sound.stops = False
+        agent.stop()
+        assert await run == EXIT_OK
+
+    asyncio.run(story())
+    assert left == [EXIT_OK]
+
+
+def test_a_name_server_that_does_not_answer_does_not_hold_up_the_end(
+    build: Build, left: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "END_S", 0.3)
+    answer = threading.Event()
+    asked = threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[Any]:
+        asked.set()
+        answer.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+
+    async def story() -> None:
+        agent = build(live={"url": "wss://live.example", "credential": f"file:{tmp_path}/key"})
+        run = await running(agent)
+        agent.talk.tell(ev.TextAsked("hello"))
+        await until(asked.is_set)
+        begin = time.monotonic()
+        agent.stop()
+        assert await run == EXIT_OK
+        assert left == [EXIT_OK], "the thread is still there: asyncio and the interpreter would wait for it"
+        assert time.monotonic() - begin < 5.0
+        answer.set()
+        await until(lambda: not agent._helpers.working)
+
+    asyncio.run(story())
+
+
+def test_sigterm_while_the_microphone_is_still_being_opened_ends_at_once(build: Build) -> None:
+    async def story() -> None:
+        agent = build()
+        module.Sound.capture_s = 0.0  # type: ignore[misc]
+        try:
+            run = asyncio.create_task(agent.run())
+            await until(lambda: agent.sound is not None)
+            begin = time.monotonic()
+            agent.stop()
+            assert await run == EXIT_OK
+            assert time.monotonic() - begin < module.START_S - 1
+        finally:
+            module.Sound.capture_s = 1.0  # type: ignore[misc]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("button", ["button", "hook"])
+def test_a_finger_that_was_there_before_the_device_is_heard_when_it_is_ready(
+    build: Build, monkeypatch: pytest.MonkeyPatch, button: str
+) -> None:
+    async def slow_microphone(agent: Agent) -> None:
+        agent._panel.drive_button(True)
+        await asyncio.sleep(0.1)
+        assert agent.status()["state"] == "starting"
+
+    monkeypatch.setattr(Agent, "_first_block", slow_microphone)
+
+    async def story() -> None:
+        agent = build(panel={"button": button})
+        run = await running(agent)
+        await until(lambda: agent.talk.machine.turns == 1)
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_what_is_asked_while_the_device_starts_is_refused_not_lost(
+    build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def slow_microphone(_agent: Agent) -> None:
+        answer = await asyncio.to_thread(call, tmp_path / "c.sock", {"do": "ask", "text": "hello"})
+        assert not answer["ok"]
+        assert "still starting" in answer["error"]
+
+    monkeypatch.setattr(Agent, "_first_block", slow_microphone)
+
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_state_folder_that_cannot_be_written_is_fault_12_and_the_device_goes_on(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        agent.set_volume(30)
+        await until(lambda: agent.status()["fault"] is not None)
+        status = agent.status()
+        assert status["fault"]["code"] == Fault.STORAGE
+        assert status["state"] == "idle", "the device can talk"
+        assert status["volume"] == 30
+        (tmp_path / "state").unlink()
+        agent.set_volume(31)
+        await until(lambda: agent.status()["fault"] is None)
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_sighup_takes_what_takes_effect_now_and_says_what_waits(
+    build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "config.toml"
+
+    async def story() -> None:
+        agent = build(config_path=path)
+        run = await running(agent)
+        path.write_text("[conversation]\nmax_turn_s = 7.0\n[live]\nvoice = 'Kore'\n[panel]\nbutton_gpio = 5\n")
+        with caplog.at_level(logging.INFO):
+            signal.raise_signal(signal.SIGHUP)
+            await until(lambda: agent.talk.machine.rules.max_turn_s == 7.0)
+        assert "conversation.max_turn_s = 7.0 takes effect now" in caplog.text
+        assert "live.voice = 'Kore' takes effect at the next connection" in caplog.text
+        assert "panel.button_gpio = 5 takes effect at the next restart" in caplog.text
+        path.write_text("mode = 'kiosc'\n")
+        signal.raise_signal(signal.SIGHUP)
+        await until(lambda: "not reloaded" in caplog.text)
+        assert agent.talk.machine.rules.max_turn_s == 7.0
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_sighup_without_a_file_is_no_error(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        agent = build()
+        with caplog.at_level(logging.INFO):
+            agent._reload()
+        assert "did not come from a file" in caplog.text
+        await agent.talk.close()
+
+    asyncio.run(story())
+
+
+def test_without_a_panel_the_device_still_talks(build: Build) -> None:
+    async def story() -> None:
+        agent = build(panel={"pins": "none"})
+        run = await running(agent)
+        await agent._finger(down=True)
+        assert agent.talk.machine.turns == 1
+        await agent._finger(down=False)
+        agent.stop()
+        await run
+
+    asyncio.run(story())

@@ -1,0 +1,107 @@
+"""What a connection opens with: the key, the persona, the tools, each read when it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent import config as settings
+from edge_agent.agent.opening import Opening
+from edge_agent.config import Config
+from edge_agent.errors import ConfigError, CredentialError
+from edge_agent.service import logs
+
+
+def configured(tmp_path: Path, **tables: Any) -> Config:
+    key = tmp_path / "key"
+    if not key.exists():
+        key.write_text("a-secret-key-of-the-museum")
+        key.chmod(0o600)
+    tree: dict[str, Any] = {
+        "live": {
+            "url": "ws://127.0.0.1:9",
+            "credential": f"file:{key}",
+            "voice": "Kore",
+            "system_instruction": "Short.",
+        },
+        "tools": {"folder": str(tmp_path / "tools")},
+    }
+    for name, table in tables.items():
+        tree[name] = {**tree.get(name, {}), **table} if isinstance(table, dict) else table
+    return settings.parse(tree, source="test")
+
+
+def persona(tmp_path: Path, instruction: str) -> Path:
+    folder = tmp_path / "persona"
+    folder.mkdir(exist_ok=True)
+    (folder / "instruction.md").write_text(instruction)
+    (folder / "persona.toml").write_text('voice = "Puck"\n')
+    return folder
+
+
+def setup_of(order: Any) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(order.protocol.setup())
+    return message["setup"]  # type: ignore[no-any-return]
+
+
+def test_the_key_goes_into_a_header_and_to_the_masks_of_the_log(tmp_path: Path) -> None:
+    order = Opening(lambda: configured(tmp_path)).prepare(None)
+    assert order.headers["x-goog-api-key"] == "a-secret-key-of-the-museum"
+    assert "museum" not in order.endpoint.path
+    assert "museum" not in logs.secrets.mask("the key is a-secret-key-of-the-museum")
+
+
+def test_without_a_persona_the_configuration_speaks(tmp_path: Path) -> None:
+    opening = Opening(lambda: configured(tmp_path))
+    setup = setup_of(opening.prepare(None))
+    assert "Short." in json.dumps(setup["systemInstruction"])
+    assert "Kore" in json.dumps(setup)
+    assert opening.persona is None
+
+
+def test_a_changed_persona_speaks_from_the_next_conversation_on(tmp_path: Path) -> None:
+    folder = persona(tmp_path, "You are a whale.")
+    opening = Opening(lambda: configured(tmp_path, persona=str(folder)))
+    first = setup_of(opening.prepare(None))
+    assert "whale" in json.dumps(first["systemInstruction"])
+    assert "Puck" in json.dumps(first)
+    (folder / "instruction.md").write_text("You are a lighthouse keeper.")
+    resumed = setup_of(opening.prepare("handle"))
+    assert "whale" in json.dumps(resumed["systemInstruction"]), "in mid-conversation nobody becomes another"
+    assert resumed["sessionResumption"]["handle"] == "handle"
+    assert "lighthouse" in json.dumps(setup_of(opening.prepare(None))["systemInstruction"])
+
+
+def test_a_persona_that_was_taken_out_of_the_configuration_is_gone(tmp_path: Path) -> None:
+    config = configured(tmp_path, persona=str(persona(tmp_path, "You are a whale.")))
+    opening = Opening(lambda: config)
+    opening.prepare(None)
+    config = configured(tmp_path)
+    assert "whale" not in json.dumps(setup_of(opening.prepare(None)))
+
+
+def test_a_persona_or_key_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-folder"):
+        Opening(lambda: configured(tmp_path, persona=str(tmp_path / "no-such-folder"))).prepare(None)
+    with pytest.raises(CredentialError):
+        Opening(lambda: configured(tmp_path, live={"credential": f"file:{tmp_path}/none"})).prepare(None)
+
+
+def test_a_broken_tool_is_named_once_and_the_others_are_offered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def opening_hours() -> str:
+        """Tell when the museum is open."""
+        return "ten to six"
+
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "broken.py").write_text("this is not Python\n")
+    opening = Opening(lambda: configured(tmp_path), functions=[opening_hours])
+    for _ in range(3):
+        setup = setup_of(opening.prepare(None))
+    assert "opening_hours" in json.dumps(setup["tools"])
+    assert "opening_hours" in opening.tools
+    assert caplog.text.count("broken.py") == 1
