@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edge_agent import config, prompts
+from edge_agent.audio.cues import load_cues
 from edge_agent.audio.devices import open_input
 from edge_agent.errors import DeviceError
 from edge_agent.panel.light import load_patterns
@@ -56,14 +57,15 @@ def install(site: Path, name: str, declared: str) -> None:
 
 
 def configured(section: str) -> config.Config:
-    """The page's piece of configuration, read and checked."""
-    return config.parse(tomllib.loads(file(section, "config.toml")), source="docs/extending.md")
+    """The page's pieces of configuration in one section, read and checked."""
+    text = "".join(text for path, text in sections()[section] if path.endswith("config.toml"))
+    return config.parse(tomllib.loads(text), source="docs/extending.md")
 
 
 def test_every_block_with_code_is_under_test() -> None:
     text = PAGE.read_text()
     opened = len(re.findall(r"^```\w+$", text, re.MULTILINE))
-    assert opened == sum(map(len, sections().values())) == 9
+    assert opened == sum(map(len, sections().values())) == 11
     assert list(sections()) == ["A tool", "A device", "A light pattern", "A prompt language"]
 
 
@@ -150,10 +152,21 @@ def test_a_light_pattern_of_the_owners_replaces_one_and_leaves_the_others(tmp_pa
     assert min(max(own["thinking"].at(t / 100)) for t in range(60)) == pytest.approx(0.2)
 
 
+def test_cues_of_the_owners_replace_two_and_leave_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "cues.toml"
+    path.write_text(file("A light pattern", "cues.toml"))
+    assert Path(configured("A light pattern").audio.cue_sounds).name == path.name
+    built_in, own = load_cues(), load_cues(path)
+    assert {name for name in own if not np.array_equal(own[name], built_in[name])} == {"listen", "done"}
+    assert len(own["listen"]) == 24_000 * 120 // 1000
+    assert not len(own["done"])
+
+
 def test_a_prompt_language_of_the_owners_is_spoken_and_falls_back(tmp_path: Path) -> None:
     (tmp_path / "it.toml").write_text(file("A prompt language", "it.toml"))
     language = configured("A prompt language").conversation.prompts
-    assert language == "it"
+    (path,) = [Path(path) for path, _ in sections()["A prompt language"] if path.endswith("it.toml")]
+    assert (language, configured("A prompt language").prompts_folder) == ("it", path.parent)
     assert "it" not in prompts.languages(), "the page shows a language that is there already"
     loaded = prompts.load(language, extra_dir=tmp_path)
     assert loaded.sentence("goodbye") == prompts.Sentence("Arrivederci.", "it")
