@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,11 +82,21 @@ def steps(
 
 
 class Device:
-    """One running agent; `settings` are TOML tables laid over a quiet kiosk."""
+    """One running agent; `tables` are of the configuration, laid over a quiet kiosk.
+
+    `ssl_context` says whom to trust where the twin speaks TLS.
+    """
 
     def __init__(
-        self, folder: Path, twin: SyncTwin | None, *, microphone: NDArray[np.float32] | None = None, **tables: Any
+        self,
+        folder: Path,
+        twin: SyncTwin | None,
+        *,
+        microphone: NDArray[np.float32] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        **tables: Any,
     ) -> None:
+        self._ssl_context = ssl_context
         self.folder = folder
         self.spoken = folder / "mic.wav"
         self.heard = folder / "speaker.wav"
@@ -117,7 +128,7 @@ class Device:
         self._reader: asyncio.StreamReader | None = None
 
     async def __aenter__(self) -> Self:
-        self.agent = Agent(settings.parse(self.tree, source="test"))
+        self.agent = Agent(settings.parse(self.tree, source="test"), ssl_context=self._ssl_context)
         self._run = asyncio.create_task(self.agent.run())
         socket = Path(self.tree["control"]["socket"])
         await self._wait(lambda: socket.exists() or self._run.done())

@@ -125,6 +125,19 @@ def test_text_that_waited_for_a_full_line_is_not_sent_twice_after_a_cut(build: B
     asyncio.run(story())
 
 
+def listen(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> list[ev.Event]:
+    """Every event that the conversation is told from now on."""
+    told: list[ev.Event] = []
+    handle = talk.machine.handle
+
+    def noted(event: ev.Event, now: float) -> list[do.Action]:
+        told.append(event)
+        return handle(event, now)
+
+    monkeypatch.setattr(talk.machine, "handle", noted)
+    return told
+
+
 def talking(build: Build, **tables: Any) -> tuple[Talk, Line]:
     """A text was asked and its answer is awaited."""
     talk, wire = started(build(**tables))
@@ -259,9 +272,7 @@ def test_a_press_silences_the_devices_own_sentence_and_keeps_it_out_of_the_pre_r
 def test_a_line_that_sends_slower_than_speech_is_told_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         talk, _ = started(build())
-        told: list[ev.Event] = []
-        handle = talk.machine.handle
-        monkeypatch.setattr(talk.machine, "handle", lambda event, now: (told.append(event), handle(event, now))[1])
+        told = listen(talk, monkeypatch)
         for _ in range(4):
             talk.ring.append(SECOND)
         talk.press(0.0)
@@ -280,9 +291,7 @@ def test_a_line_that_sends_slower_than_speech_is_told_once(build: Build, monkeyp
 def test_what_waited_for_the_line_does_not_make_it_slow(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         talk, wire = started(build())
-        told: list[ev.Event] = []
-        handle = talk.machine.handle
-        monkeypatch.setattr(talk.machine, "handle", lambda event, now: (told.append(event), handle(event, now))[1])
+        told = listen(talk, monkeypatch)
         talk.ring.append(SECOND)
         talk.press(0.0)
         for _ in range(10):

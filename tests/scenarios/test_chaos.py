@@ -50,27 +50,24 @@ class Weather:
             return
         draw = self.random
         for _ in range(draw.randint(1, 3)):
-            yield draw.choice(
-                [
-                    Say(sound=self.sound, pace=draw.choice([0.0, 0.6, 4.0])),
-                    Say(sound=self.sound, interrupt_after_s=0.3),
-                    Text("thinking", thought=True),
-                    Text("written only"),
-                    Wait(draw.uniform(0.05, 0.5)),
-                    Call((FunctionCall("set_volume", {"volume": draw.randint(0, 100)}),)),
-                    Call((FunctionCall("device_status", {}), FunctionCall("no_such_tool", {}))),
-                    Call((FunctionCall("look", {}),), wait=False, cancel_after_s=0.05),
-                    Call((FunctionCall("end_conversation", {}),)),
-                    Call(
-                        (FunctionCall("device_status", {}, id="twice"), FunctionCall("device_status", {}, id="twice"))
-                    ),
-                    Raw({"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm"}}]}}}),
-                    Raw({"serverContent": {"modelTurn": {"parts": [_media("audio/pcm;rate=22050", b"\1\0" * 900)]}}}),
-                    Raw({"serverContent": {"modelTurn": {"parts": [_media("audio/pcm", b"\1")]}}}),
-                    Raw(b"\xff not json {"),
-                    Raw({"serverContent": {"turnComplete": True, "interactionStatus": "IDLE"}}),
-                ]
-            )
+            choices: list[Step] = [
+                Say(sound=self.sound, pace=draw.choice([0.0, 0.6, 4.0])),
+                Say(sound=self.sound, interrupt_after_s=0.3),
+                Text("thinking", thought=True),
+                Text("written only"),
+                Wait(draw.uniform(0.05, 0.5)),
+                Call((FunctionCall("set_volume", {"volume": draw.randint(0, 100)}),)),
+                Call((FunctionCall("device_status", {}), FunctionCall("no_such_tool", {}))),
+                Call((FunctionCall("look", {}),), wait=False, cancel_after_s=0.05),
+                Call((FunctionCall("end_conversation", {}),)),
+                Call((FunctionCall("device_status", {}, id="twice"), FunctionCall("device_status", {}, id="twice"))),
+                Raw({"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm"}}]}}}),
+                Raw({"serverContent": {"modelTurn": {"parts": [_media("audio/pcm;rate=22050", b"\1\0" * 900)]}}}),
+                Raw({"serverContent": {"modelTurn": {"parts": [_media("audio/pcm", b"\1")]}}}),
+                Raw(b"\xff not json {"),
+                Raw({"serverContent": {"turnComplete": True, "interactionStatus": "IDLE"}}),
+            ]
+            yield draw.choice(choices)
         end: Step | None = draw.choice(
             [None, None, None, None, Complete(), Hang(), Drop(), End(1011), End(1000, ""), End(1007, "bad argument")]
         )
@@ -88,10 +85,9 @@ class Weather:
             case 2 | 3:
                 twin.refuse(None)
             case _:
-                step = draw.choice(
-                    [GoAway(0.3), Stall(0.4), Raw("{}"), End(1008, "aborted"), Raw({"goAway": {"timeLeft": "5s"}})]
-                )
-                twin.perform(step)
+                away = Raw({"goAway": {"timeLeft": "5s"}})
+                steps: list[Step] = [GoAway(0.3), Stall(0.4), Raw("{}"), End(1008, "aborted"), away]
+                twin.perform(draw.choice(steps))
 
 
 def _media(mime: str, data: bytes) -> dict[str, Any]:
