@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.cli import main
+from edge_agent.rehearsal.asking import Answer
+from edge_agent.rehearsal.questions import Question
 from edge_agent.simulator import Hang, Say, SyncTwin
 from edge_agent.simulator.sound import noise
 
@@ -76,6 +78,23 @@ def test_long_answers_lie_beside_the_sheet(
     assert sorted(path.name for path in (tmp_path / "sheet-sound").iterdir()) == ["001.wav", "002.wav"]
     assert (tmp_path / "sheet-sound/001.wav").stat().st_size == 44 + len(noise(0.5, seed=1))
     assert 'src="sheet-sound/001.wav"' in out.read_text()
+
+
+def test_stopped_half_way_the_sheet_holds_what_was_answered(
+    twin: SyncTwin, configured: Callable[..., Path], questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_agent.rehearsal import command
+
+    async def interrupted(asked: list[Question], _opening: object, answers: list[Answer], **_: object) -> None:
+        answers.append(Answer(asked[0], text="Yes."))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_gather", interrupted)
+    out = tmp_path / "sheet.html"
+    assert main(["rehearse", str(questions), "--config", str(configured(twin)), "--out", str(out)]) == 1
+    html = out.read_text()
+    assert "1 of 2 questions were answered" in html
+    assert "Not asked: stopped by hand." in html
 
 
 @pytest.mark.parametrize("wrong", ["absent", "empty", "latin", "place"])
