@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge_agent.bench.children import END_S, START_S, NotMeasured, environment
-from edge_agent.bench.meter import resident_bytes
+from edge_agent.bench.meter import resident_bytes, waited_s
 from edge_agent.bench.service import KEY
 from edge_agent.errors import EXIT_OK
 from edge_agent.service import client
@@ -103,6 +103,11 @@ class Daemon:
     def memory_mb(self) -> float:
         """Resident memory now, MB."""
         return resident_bytes(self._process.pid) / 2**20
+
+    @property
+    def waited_s(self) -> float:
+        """How long its threads have waited for a processor so far, seconds; NaN if the kernel does not say."""
+        return waited_s(self._process.pid)
 
     def call(self, do: str, **fields: Any) -> dict[str, Any]:
         """Send a request to the control socket and return the answer.

@@ -69,6 +69,20 @@ def resident_bytes(pid: int | str = "self") -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def waited_s(pid: int) -> float:
+    """Return how long the threads of a process have waited for a processor, seconds; NaN where the kernel keeps none.
+
+    The second field of each thread's schedstat, nanoseconds.
+    """
+    waited = 0
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            waited += int((thread / "schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return float("nan")
+    return waited / 1e9
+
+
 class Meter:
     """Counts messages and CPU between `begin` and `end`, and hands out the sound to send, again and again."""
 

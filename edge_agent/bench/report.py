@@ -6,6 +6,8 @@ cannot be avoided.
 
 from __future__ import annotations
 
+import math
+
 from edge_agent.bench import table
 from edge_agent.bench.filters import Pure
 from edge_agent.bench.service import THINK_S
@@ -49,6 +51,7 @@ def latencies(visit: Visit) -> list[Row]:
         out.append(table.told(what, table.quantiles(answer), note=note, values=answer))
     else:
         out.append(table.missing(what, "-", why="the daemon timed no answer"))
+    out.append(_waiting(visit.waited_ms_per_s))
     return out
 
 
@@ -168,6 +171,14 @@ def memory(visit: Visit, bare_mb: float) -> list[Row]:
             values={"grown_mb": grown, "turns": last},
         ),
     ]
+
+
+def _waiting(ms_per_s: float) -> Row:
+    what = "waiting for a processor"
+    if not math.isfinite(ms_per_s):
+        return table.missing(what, "-", why="the kernel keeps no schedstat")
+    note = "other work on the machine; it lengthens every latency above"
+    return table.told(what, f"{ms_per_s:.1f} ms/s", note=note, values={"waited_ms_per_s": ms_per_s})
 
 
 def _latency(visit: Visit, name: str, limit: float, budget: str, *, judge: str, note: str = "") -> Row:

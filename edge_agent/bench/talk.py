@@ -11,6 +11,7 @@ rest, with a bare read and write loop on the same kind of device beside it.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import sys
 import time
@@ -81,6 +82,8 @@ class Visit:
     """For each turn after a pause: how long before the press its sound begins."""
     while_connecting_ms: float = 0.0
     """How much of the first turn had been spoken when the connection was there."""
+    waited_ms_per_s: float = math.nan
+    """How long the daemon's threads waited for a processor: the other work on the machine."""
     complaints: list[str] = field(default_factory=list)
     xruns: int = 0
 
@@ -163,6 +166,7 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
     ):
         time.sleep(1.0)  # the microphone's slot is chosen, and the first pre-roll is there
         began = _microphone_began(daemon)
+        start, waited = time.monotonic(), daemon.waited_s
         for number in range(turns):
             quiet = number % QUIET_EVERY == 0
             if quiet and number:
@@ -178,6 +182,7 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
             if (number + 1) % QUIET_EVERY:
                 time.sleep(BEFORE_INTERRUPTION_S + chance.random() * 0.1)
         daemon.await_status({"state": "idle"}, timeout=ANSWER_S + 5.0)
+        found.waited_ms_per_s = (daemon.waited_s - waited) * 1000 / (time.monotonic() - start)
         found.figures = daemon.figures()
         found.memory_mb = daemon.memory_mb
         found.xruns = daemon.call("status")["xruns"]

@@ -36,6 +36,7 @@ def test_a_daemon_is_ready_answers_and_ends(tmp_path: Path) -> None:
     with Daemon(tmp_path / "run", settings, ca=ca) as daemon:
         assert daemon.start_ms > 0
         assert daemon.memory_mb > 5
+        assert daemon.waited_s >= 0
         assert daemon.call("status")["state"] == "idle"
         assert daemon.figures()["process_cpu_seconds"] > 0
         with pytest.raises(NotMeasured, match="refused"):

@@ -36,8 +36,9 @@ def test_latencies_are_judged_at_p99_and_the_interruption_at_its_worst() -> None
         "speech_end_to_first_sound": {"turn_end": summary(140.0)},
         "output_ring_ms": 40.0,
     }
-    rows = report.latencies(Visit(turns=40, figures=figures))
+    *rows, waiting = report.latencies(Visit(turns=40, figures=figures))
     assert [row.verdict for row in rows] == ["ok", "over", "ok", "not measured here", "over", "no budget"]
+    assert waiting.verdict == "not measured here"
     assert "40 ms comes on top" in named(rows, "interrupt").note
     assert "a glance" not in named(rows, "press_to_light").note
 
