@@ -47,6 +47,7 @@ HUNG_S = 10.0  # a sound library that does not come back in this time never will
 START_S = 5.0  # devices that need longer to open are reported when they do
 FIRST_BLOCK_S = 0.01  # between two looks for the first block
 STOP_S = 2.0  # of the five seconds in which the daemon must end, what the sound thread gets
+TALK_S = 2.5  # what line, camera and tools get; the line's own limit is 2 s
 END_S = 4.5  # of them, when threads are left alone that look up a name, read a file or speak a sentence
 FINGER_STEP_S, FINGER_STEPS = 0.002, 500  # how long a driven button may take to be believed: debounce, and a margin
 
@@ -175,7 +176,7 @@ class Agent:
         self._button.close()
         if self._light is not None:
             self._light.close()
-        await self.talk.close()
+        talk_ended = await self._end_talk()
         if self._control is not None:
             await self._control.close()
         self._panel.close()
@@ -185,9 +186,18 @@ class Agent:
         if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
             log.error("the sound library hangs; leaving without it")
             self._leave(EXIT_OK)
-        if not await self._helpers.finished(until - self._loop.time()):
-            log.warning("a name server, a file or the voice does not answer; leaving without it")
+        if not (talk_ended and await self._helpers.finished(until - self._loop.time())):
+            log.warning("a tool, a name server, a file or the voice does not come to an end; leaving without it")
             self._leave(EXIT_OK)
+
+    async def _end_talk(self) -> bool:
+        """Close line, camera and tools; False if one of them does not let itself be ended."""
+        try:
+            async with asyncio.timeout(TALK_S):
+                await self.talk.close()
+        except TimeoutError:
+            return False
+        return True
 
     def _open_panel(self) -> None:
         panel = self.config.panel
@@ -264,7 +274,7 @@ class Agent:
         if edge.down:
             self.talk.press(edge.t)
         else:
-            self.talk.release()
+            self.talk.release(edge.t)
 
     def _show(self, light: str) -> None:
         if self._light is not None:
@@ -356,7 +366,7 @@ class Agent:
         elif down:
             self.talk.press(self._loop.time())
         else:
-            self.talk.release()
+            self.talk.release(self._loop.time())
 
     def _remember(self, **values: Any) -> None:
         """Change the state file, at once in memory and soon on the card."""

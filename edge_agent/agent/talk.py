@@ -160,15 +160,15 @@ class Talk:
         """The button went down at `at` on the loop's clock (a handset: it was lifted)."""
         self._stopwatch.pressed(at)
         lifted = self.machine.rules.hook and not self.machine.in_conversation
-        self.tell(ev.Pressed(self.sample()))
+        self.tell(ev.Pressed(self._sample_of(at)))
         persona = self.opening.persona
         if lifted and self.machine.turn_open and persona is not None and persona.greeting:
             self.tell(ev.TextAsked(f"Greet the person with these words: {persona.greeting}"))
         self._stopwatch.press_done()
 
-    def release(self) -> None:
-        """The button came up (a handset: it was hung up)."""
-        self.tell(ev.Released(self.sample()))
+    def release(self, at: float) -> None:
+        """The button came up at `at` on the loop's clock (a handset: it was hung up)."""
+        self.tell(ev.Released(self._sample_of(at)))
 
     def mute(self, *, on: bool) -> None:
         """Shut the microphone, or open it again; shutting takes effect before anything else happens."""

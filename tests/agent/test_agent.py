@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -317,5 +318,31 @@ def test_without_a_panel_the_device_still_talks(build: Build) -> None:
         await agent._finger(down=False)
         agent.stop()
         await run
+
+    asyncio.run(story())
+
+
+def test_a_tool_that_refuses_to_be_ended_does_not_hold_up_the_end(
+    build: Build, left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TALK_S", 0.1)
+
+    async def story() -> None:
+        agent = build()
+        run = await running(agent)
+        over = asyncio.Event()
+
+        async def stubborn() -> None:
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+
+        monkeypatch.setattr(agent.talk.runner, "close", stubborn)
+        closing = asyncio.create_task(stubborn())
+        agent.stop()
+        await asyncio.sleep(0.3)
+        over.set()
+        assert await run == EXIT_OK
+        await closing
 
     asyncio.run(story())

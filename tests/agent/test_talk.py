@@ -83,13 +83,13 @@ def test_typed_text_follows_the_speech_it_was_typed_into(build: Build) -> None:
     async def story() -> None:
         talk, wire = started(build())
         talk.ring.append(SECOND)
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         wire.up()
         talk.ring.append(SECOND)
         talk.tell(ev.TextAsked("and in short?"))
         wire.writable = False
         await asyncio.sleep(0.3)
-        talk.release()
+        talk.release(asyncio.get_running_loop().time())
         assert "clientContent" not in wire.kinds
         wire.writable = True
         talk.pump()
@@ -208,7 +208,7 @@ def test_one_action_that_fails_does_not_keep_the_others_from_happening(
 
         monkeypatch.setattr(talk.engine, "cue", broken)
         wire.up()
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         assert talk.machine.light == "connecting"
         assert talk.uplink.turn_open
         assert wire.connects == [False]
@@ -258,7 +258,7 @@ def test_a_press_silences_the_devices_own_sentence_and_keeps_it_out_of_the_pre_r
         talk.engine.say(b"\1\0" * 24_000, rate=24_000)
         assert talk.engine.prompt_ms > 0
         before = talk.sample()
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         assert talk.engine.prompt_ms == 0
         wire.up()
         talk.ring.append(SECOND)
@@ -275,7 +275,7 @@ def test_a_line_that_sends_slower_than_speech_is_told_once(build: Build, monkeyp
         told = listen(talk, monkeypatch)
         for _ in range(4):
             talk.ring.append(SECOND)
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         talk.ring.append(SECOND)
         talk.ring.append(SECOND)
         talk._link_up(False)  # four seconds waited for it, and it takes nothing
@@ -293,7 +293,7 @@ def test_what_waited_for_the_line_does_not_make_it_slow(build: Build, monkeypatc
         talk, wire = started(build())
         told = listen(talk, monkeypatch)
         talk.ring.append(SECOND)
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         for _ in range(10):
             talk.ring.append(SECOND)
         wire.up()
@@ -309,7 +309,7 @@ def test_after_the_end_nothing_happens_any_more(build: Build) -> None:
     async def story() -> None:
         talk, wire = started(build())
         await talk.close()
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         talk.tell(ev.TextAsked("too late"))
         assert wire.connects == []
         assert talk._timer is None or talk._timer.cancelled()
@@ -369,7 +369,7 @@ def test_a_report_of_the_machine_reaches_the_watchers(build: Build) -> None:
         seen: list[dict[str, Any]] = []
         agent._reports.to = seen.append
         talk, _ = started(agent)
-        talk.press(0.0)
+        talk.press(asyncio.get_running_loop().time())
         assert [event["why"] for event in seen if event["event"] == "turn"] == ["opened"]
         assert len([event for event in seen if event["event"] == "light" and event["light"] == "connecting"]) == 1
         assert do.OpenTurn in do.Action.__args__
