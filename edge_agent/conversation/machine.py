@@ -255,7 +255,8 @@ class Machine:
             self._finish("ended", "goodbye")
 
     def _end_wished(self, _event: ev.EndWished) -> None:
-        if self.in_conversation:
+        speaking = self._turn is not None and self.rules.manual
+        if self.in_conversation and not speaking:
             self._ending = self._now + FAREWELL_S
 
     def _link_up(self, event: ev.LinkUp) -> None:

@@ -27,6 +27,8 @@ from edge_agent.live.protocol import LiveProtocol, Resumption, ServerEvent
 
 log = logging.getLogger(__name__)
 
+SOUND_S = 5.0  # a resumed session that is ended sooner will not be better the next time
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -72,6 +74,7 @@ class Session:
         self._opening: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._number = 0
+        self._resumed_at: float | None = None
         self._sent = self._received = 0
 
     @property
@@ -176,6 +179,7 @@ class Session:
             return
         self._opening = None
         self._connection, self.protocol = connection, order.protocol
+        self._resumed_at = None if handle is None else asyncio.get_running_loop().time()
         connection.on_writable = self._writable
         self._on_up(handle is not None)
 
@@ -193,9 +197,14 @@ class Session:
             self._sent += self._connection.bytes_sent
             self._received += self._connection.bytes_received
         self._connection = self.protocol = None
-        if isinstance(error, ConnectionEnded) and error.code == 1007:
+        if isinstance(error, ConnectionEnded) and (error.code == 1007 or self._died_young()):
             self.forget()  # what the handle stands for is not to the service's liking; do not go back to it
         self._on_down(error or NetworkError("The connection to the Live API was closed."))
+
+    def _died_young(self) -> bool:
+        if self._resumed_at is None:
+            return False
+        return asyncio.get_running_loop().time() - self._resumed_at < SOUND_S
 
     def _writable(self) -> None:
         if self.on_writable is not None:

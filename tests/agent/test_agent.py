@@ -337,12 +337,13 @@ def test_a_tool_that_refuses_to_be_ended_does_not_hold_up_the_end(
                 with contextlib.suppress(asyncio.CancelledError):
                     await over.wait()
 
-        monkeypatch.setattr(agent.talk.runner, "close", stubborn)
-        closing = asyncio.create_task(stubborn())
+        tool = asyncio.create_task(stubborn())
+        agent.talk.runner._calls["call"] = tool
+        await asyncio.sleep(0)
         agent.stop()
-        await asyncio.sleep(0.3)
-        over.set()
         assert await run == EXIT_OK
-        await closing
+        assert left == [EXIT_OK]
+        over.set()
+        await tool
 
     asyncio.run(story())

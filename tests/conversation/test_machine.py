@@ -934,3 +934,16 @@ def test_sound_that_nobody_asked_for_is_heard_in_a_conversation_only() -> None:
     story.play_out(1)
     story.answer(1)
     assert story.state == State.SPEAKING
+
+
+def test_a_model_that_wants_to_end_does_not_cut_a_person_off() -> None:
+    story = kiosk()
+    story.press()
+    story.tell(ev.LinkUp())
+    story.tell(ev.EndWished())
+    story.wait(8)
+    assert story.machine.turn_open
+    story.release()
+    story.answer(1)
+    story.play_out(1)
+    assert story.machine.in_conversation

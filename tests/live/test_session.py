@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from edge_agent.errors import AgentError, ConnectionEnded, CredentialError, Fault
+import pytest
+
+from edge_agent.errors import AgentError, ConnectionEnded, CredentialError, Fault, ServiceRefused
 from edge_agent.live.credentials import Secret, headers
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.events import ServerEvent, SetupComplete
@@ -156,5 +158,81 @@ def test_a_lost_connection_is_told_once_and_sending_is_harmless() -> None:
             bench.session.send(b"{}")
             await bench.session.close()
             assert len(bench.downs) == 1
+
+    asyncio.run(story())
+
+
+def test_a_fault_of_our_own_while_preparing_is_told_and_not_waited_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with Twin(Script()) as twin:
+            bench = Bench(twin)
+            bench.failure = KeyError("a tool of the owner's")  # type: ignore[assignment]
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.downs)
+            assert isinstance(bench.downs[0], ServiceRefused)
+            assert "KeyError" in str(bench.downs[0])
+            assert "a tool of the owner's" in caplog.text
+            bench.failure = None
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_connection_given_up_while_it_is_prepared_is_never_opened() -> None:
+    async def story() -> None:
+        async with Twin(Script()) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await asyncio.sleep(0)
+            bench.session.disconnect()
+            await bench.session.close()
+            assert not bench.ups
+            assert not bench.downs
+            assert not bench.session.writable
+            assert bench.session.heard_at == 0.0
+
+    asyncio.run(story())
+
+
+def test_a_session_closed_for_a_bad_message_does_not_go_back_to_its_handle() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            await bench.ask("hello")
+            await bench.until(lambda: bench.session.has_handle)
+            bench.session.connect(resume=True)
+            await bench.until(lambda: len(bench.ups) == 2)
+            assert bench.ups[1] is True
+            assert bench.session.bytes_sent > 0
+            assert bench.session.bytes_received > 0
+            await twin.perform(End(1007, "invalid argument"))
+            await bench.until(lambda: bench.downs)
+            assert not bench.session.has_handle
+            await bench.session.close()
+
+    asyncio.run(story())
+
+
+def test_a_resumed_session_that_dies_at_once_is_not_resumed_again() -> None:
+    async def story() -> None:
+        async with Twin(Script(turn_complete="sent")) as twin:
+            bench = Bench(twin)
+            bench.session.connect(resume=False)
+            await bench.until(lambda: bench.ups)
+            await bench.ask("hello")
+            await bench.until(lambda: bench.session.has_handle)
+            await twin.perform(End(1011))
+            await bench.until(lambda: bench.downs)
+            assert bench.session.has_handle, "a session that lived is worth another try"
+            bench.session.connect(resume=True)
+            await bench.until(lambda: len(bench.ups) == 2)
+            await twin.perform(End(1011))
+            await bench.until(lambda: len(bench.downs) == 2)
+            assert not bench.session.has_handle
+            await bench.session.close()
 
     asyncio.run(story())
