@@ -39,7 +39,8 @@ from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.machine import Machine, Rules
+from edge_agent.conversation.machine import Machine
+from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
 from edge_agent.live import messages, models

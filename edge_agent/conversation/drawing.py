@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.indicator import SIGNALS, Situation, light
-from edge_agent.conversation.machine import BLOCKING
 from edge_agent.conversation.moves import AWAKE, BUSY, MOVES, REST, State
+from edge_agent.conversation.rules import BLOCKING
 from edge_agent.conversation.walk import MODES, Steps
 from edge_agent.errors import Fault
 

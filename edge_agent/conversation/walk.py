@@ -20,8 +20,9 @@ from typing import Any, cast
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.line import Link
-from edge_agent.conversation.machine import SAMPLE_RATE, Machine, Rules
+from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.moves import State, find
+from edge_agent.conversation.rules import SAMPLE_RATE, Rules
 from edge_agent.errors import Fault
 
 MODES: Mapping[str, Rules] = {"push-to-talk": Rules(manual=True), "open microphone": Rules(manual=False)}

@@ -8,8 +8,9 @@ import pytest
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.machine import STUCK_S, Machine, Rules
+from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.moves import MOVES, State
+from edge_agent.conversation.rules import STUCK_S, Rules
 from edge_agent.errors import Fault
 
 A = TypeVar("A")

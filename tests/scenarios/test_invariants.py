@@ -18,8 +18,9 @@ from edge_agent.audio.ring import CaptureRing
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.answer import DISCARD_MOST_S, DISCARD_S
-from edge_agent.conversation.machine import Machine, Rules
+from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.moves import State
+from edge_agent.conversation.rules import Rules
 from edge_agent.errors import Fault
 from edge_agent.live.uplink import Mark, Picture, Sound, Uplink
 

@@ -1,0 +1,34 @@
+"""What a conversation goes by: the owner's rules, the times nobody sets, and which fault means what. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_agent.errors import Fault
+
+SAMPLE_RATE = 16_000  # capture samples per second
+STUCK_S = 15.0  # a button still down this long after its turn was ended is stuck
+FAREWELL_S = 5.0  # a model that wants to end the conversation begins its last words within this
+
+BLOCKING = (Fault.BUTTON_STUCK, Fault.MICROPHONE, Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.POWER)
+"""Faults a device at rest shows as its state, the first that holds."""
+SETTLED_BY_TRYING = (Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.NETWORK, Fault.CLOCK)
+"""Faults that a new press puts to the test again, and that are over when a connection opens."""
+OF_THE_LINE = (Fault.NETWORK, Fault.CLOCK)
+"""Faults that are tried to mend again and again, also at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the configuration the machine goes by. Times in seconds."""
+
+    manual: bool = True
+    hook: bool = False
+    pre_roll_s: float = 0.5
+    tap_s: float = 0.25
+    long_press_s: float = 1.5
+    idle_timeout_s: float = 12.0
+    max_turn_s: float = 60.0
+    max_conversation_s: float = 600.0
+    answer_timeout_s: float = 20.0
+    prewarm: bool = False
