@@ -136,12 +136,13 @@ class ControlServer:
         except asyncio.CancelledError:
             log.debug("control socket closes")  # only `close` cancels; the task ends here, and quietly
         finally:
-            del self._peers[task]
-            await watcher.stop()
             if watcher in self._watchers:
                 self._watchers.remove(watcher)
                 self._count_watchers()
+            with contextlib.suppress(asyncio.CancelledError):  # `close` may come while the last of it is put away
+                await watcher.stop()
             writer.close()
+            del self._peers[task]
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watcher: _Watcher) -> None:
         while True:

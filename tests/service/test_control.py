@@ -297,3 +297,22 @@ def test_a_socket_file_taken_over_by_another_is_left_alone(path: Path) -> None:
         assert path.read_text() == "mine now"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_watcher_that_leaves_while_the_daemon_ends_breaks_nothing(path: Path, turns: int) -> None:
+    """The guards of conftest fail this if a task is left over or its cancellation is reported as an error."""
+
+    async def story() -> None:
+        server = ControlServer(path, _echo)
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"do":"watch"}\n')
+        await reader.readline()
+        writer.close()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await server.close()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(story())
