@@ -11,7 +11,7 @@ gate in `live.uplink`. What is left is translation, in three directions:
 
     service, sound, camera, button  ->  events of the conversation      (`tell`, `_heard`)
     actions of the conversation     ->  line, sound, camera, light      (`_do`)
-    microphone sound                ->  gate -> socket                  (`pump`)
+    microphone sound                ->  gate -> socket                  (`pump`, by way of `sender`)
 
 All of it belongs to the loop's thread.
 """
@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import ssl
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from edge_agent import prompts
 from edge_agent.agent.eyes import Eyes
 from edge_agent.agent.opening import Opening
 from edge_agent.agent.reports import Reports
+from edge_agent.agent.sender import Sender
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
 from edge_agent.audio.levels import Level
@@ -43,11 +42,9 @@ from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
-from edge_agent.live import messages, models
-from edge_agent.live.protocol import LiveProtocol, ProtocolMisuse
+from edge_agent.live import messages
 from edge_agent.live.session import Order, Session
-from edge_agent.live.uplink import Item, Mark, Picture, Uplink
-from edge_agent.live.uplink import Sound as MicrophoneSound
+from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
 from edge_agent.service.stopwatch import Stopwatch
@@ -59,7 +56,6 @@ log = logging.getLogger("edge_agent")
 
 RATE = 16_000  # capture samples per second
 SAMPLES_PER_MS = RATE // 1000
-SLOW_MS = 3000.0  # waiting sound that has grown by this much on an open connection: the line is slower than speech
 
 
 class Talk:
@@ -134,11 +130,21 @@ class Talk:
         self._on_state = on_state
         self._loop = asyncio.get_running_loop()
         self._prompts: set[asyncio.Task[None]] = set()
-        self._texts: deque[str] = deque()
+        self._sender = Sender(
+            self.uplink,
+            session=lambda: self.session,
+            model=lambda: config().live.model,
+            manual=now.manual_turns,
+            message_samples=self.message_samples,
+            captured=lambda: self.ring.written,
+            captured_at=lambda sample: None if self.sound is None else self.sound.captured_at(sample),
+            metrics=metrics,
+            reports=reports,
+            stopwatch=self._stopwatch,
+            on_slow=lambda: self.tell(ev.LineSlow()),
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._arriving: heard.Audio | None = None
-        self._fresh_from = 0
-        self._least_waiting_ms = math.inf
         self._overflowing = False
         self._closed = False
 
@@ -195,7 +201,7 @@ class Talk:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._texts.clear()
+        self._sender.drop_texts()
         self.uplink.forget()
         await self.runner.close()
         prompts_under_way = list(self._prompts)
@@ -234,58 +240,11 @@ class Talk:
 
     def pump(self) -> None:
         """Write what the gate lets out, as far as the line takes it."""
-        session, uplink = self.session, self.uplink
-        while session.writable and (item := uplink.pull()) is not None:
-            self._write(item)
-        while self._texts and session.writable and (uplink.idle or not self.machine.rules.manual):
-            self._write_text(self._texts.popleft())
-        waiting = self.machine.connected and not uplink.idle
-        self.engine.wake_loop((self.message_samples if uplink.turn_open else 1) if waiting else 0)
+        self._sender.pump()
+        waiting = self.machine.connected and not self.uplink.idle
+        self.engine.wake_loop((self.message_samples if self.uplink.turn_open else 1) if waiting else 0)
         if waiting:
-            self._watch_backlog(uplink.queued_ms)
-
-    def _watch_backlog(self, waiting_ms: float) -> None:
-        """Tell a line slower than speech, on which waiting sound grows, from one that was away, on which it shrinks."""
-        self._least_waiting_ms = min(self._least_waiting_ms, waiting_ms)
-        if waiting_ms - self._least_waiting_ms > SLOW_MS:
-            self._least_waiting_ms = math.inf
-            self._reports.publish("connection", why="the line is slower than speech", waiting_ms=round(waiting_ms))
-            self.tell(ev.LineSlow())
-
-    def _write_text(self, text: str) -> None:
-        # Some models take clientContent only as history; live text is a turn to them as well.
-        if models.profile_for(self._config().live.model).client_content == "always":
-            self._send(lambda protocol: protocol.turn(text))
-        else:
-            self._send(lambda protocol: protocol.text(text))
-
-    def _write(self, item: Item) -> None:
-        match item:
-            case MicrophoneSound(end=end, pcm=pcm):
-                self._send(lambda protocol: protocol.audio(pcm))
-                # Whole messages of fresh sound: the pre-roll and what waited for the line are older on purpose.
-                if self.sound is not None and end > self._fresh_from and end % self.message_samples == 0:
-                    late = self._loop.time() - self.sound.captured_at(end)
-                    self._metrics.observe("capture_to_socket", late * 1000)
-            case Picture(jpeg=jpeg):
-                self._send(lambda protocol: protocol.image(jpeg))
-                self._reports.publish("picture", bytes=len(jpeg))
-            case Mark.ACTIVITY_START:
-                self._send(lambda protocol: protocol.activity_start())
-            case Mark.ACTIVITY_END:
-                self._send(lambda protocol: protocol.activity_end())
-            case Mark.STREAM_END:
-                self._send(lambda protocol: protocol.audio_stream_end())
-        self._stopwatch.byte_sent(self._loop.time())
-
-    def _send(self, build: Callable[[LiveProtocol], bytes]) -> None:
-        protocol = self.session.protocol
-        if protocol is None:
-            return
-        try:
-            self.session.send(build(protocol))
-        except ProtocolMisuse:
-            log.exception("not sent: the service would have closed the connection")
+            self._sender.watch_backlog()
 
     # From the service.
 
@@ -293,8 +252,7 @@ class Talk:
         self._stopwatch.connected(self._loop.time())
         self._metrics.count("connections")
         self.uplink.link_up(self._config().live.resume_replay)
-        self._fresh_from = self.ring.written
-        self._least_waiting_ms = math.inf
+        self._sender.begin()
         self.tell(ev.LinkUp(resumed))
 
     def _link_down(self, error: AgentError) -> None:
@@ -307,7 +265,7 @@ class Talk:
     def _line_gone(self) -> None:
         self.uplink.link_down()
         self.runner.cancel(self.runner.pending)
-        self._texts.clear()
+        self._sender.drop_texts()
 
     def _heard(self, event: heard.ServerEvent) -> None:  # noqa: C901, PLR0912  one case for each kind of event
         match event:
@@ -379,7 +337,7 @@ class Talk:
         )
         if self.session.protocol is not None:
             self.pump()  # a picture that the tool took goes first
-            self._send(lambda protocol: protocol.tool_responses([response]))
+            self._sender.send(lambda protocol: protocol.tool_responses([response]))
         self.tell(ev.ToolsSettled(1))
 
     def _camera_fault(self, error: DeviceError | None) -> None:
@@ -404,8 +362,7 @@ class Talk:
             case do.OpenTurn(turn=turn, start=start):
                 self.uplink.open(turn, max(start, self.sample()) if self.engine.prompt_ms else start)
                 self._hush()
-                self._fresh_from = self.ring.written
-                self._least_waiting_ms = math.inf
+                self._sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
                 self.eyes.open(turn)
@@ -416,7 +373,7 @@ class Talk:
                 self.uplink.void()
             case do.SendText(text=text):
                 self._stopwatch.speech_ended(now, by="text")
-                self._texts.append(text)
+                self._sender.text(text)
             case do.Settle():
                 self.uplink.answered()
             case do.Play():
@@ -470,7 +427,7 @@ class Talk:
         self.eyes.wipe()
         self.runner.cancel(self.runner.pending)
         self._captions.wipe()
-        self._texts.clear()
+        self._sender.drop_texts()
         self._metrics.count("conversations")
 
     async def _speak(self, name: str) -> None:
