@@ -100,6 +100,30 @@ def test_typed_text_follows_the_speech_it_was_typed_into(build: Build) -> None:
     asyncio.run(story())
 
 
+def test_typed_text_waits_for_speech_that_is_still_in_the_microphone(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release is later than the last block that was read: its end is still to come."""
+
+    async def story() -> None:
+        talk, wire = started(build())
+        monkeypatch.setattr(talk, "sample", lambda: talk.ring.written + 320)
+        talk.ring.append(SECOND)
+        talk.press(asyncio.get_running_loop().time())
+        wire.up()
+        talk.ring.append(SECOND)
+        talk.tell(ev.TextAsked("and in short?"))
+        await asyncio.sleep(0.3)
+        talk.release(asyncio.get_running_loop().time())
+        assert "clientContent" not in wire.kinds, "it would stand in the middle of the turn"
+        talk.ring.append(SECOND[:320])
+        talk.pump()
+        assert wire.kinds[-2:] == ["activityEnd", "clientContent"]
+        await talk.close()
+
+    asyncio.run(story())
+
+
 def test_a_model_that_takes_no_client_content_gets_live_text(build: Build) -> None:
     async def story() -> None:
         model = "gemini-3.1-flash-live"
