@@ -307,3 +307,33 @@ def test_two_visitors_get_two_conversations_without_a_handle(tmp_path: Path) -> 
         assert len(twin.sessions) == 2
         assert all(not session.resumed_from for session in twin.sessions)
         assert "handle" not in str(twin.sessions[1].setup.get("sessionResumption"))
+
+
+def test_a_handset_greets_who_lifts_it_and_forgets_who_hangs_up(tmp_path: Path, twin: SyncTwin) -> None:
+    persona = tmp_path / "persona"
+    persona.mkdir()
+    (persona / "instruction.md").write_text("You are the telephone of a lighthouse.")
+    (persona / "greeting.txt").write_text("Ahoy!")
+
+    async def story() -> None:
+        async with Device(
+            tmp_path, twin, microphone=coded_noise(20.0, seed=24), panel={"button": "hook"}, persona=str(persona)
+        ) as device:
+            await device.press()
+            await device.until(turn_open=True)
+            await asyncio.to_thread(twin.wait_for, lambda t: t.sessions and t.sessions[0].texts)
+            await device.ask("mute")
+            await device.until(turn_open=False)
+            await device.ask("unmute")
+            await device.until(turn_open=True)
+            await device.release()
+            await device.event("conversation", why="hung up")
+            await device.until(state="idle", connected=False)
+            await device.press()
+            await asyncio.to_thread(twin.wait_for, lambda t: len(t.sessions) == 2 and t.sessions[1].texts)
+
+    asyncio.run(story())
+    for session in twin.sessions:
+        assert "Ahoy!" in session.texts[0]
+        assert not session.resumed_from
+        assert not session.violations
