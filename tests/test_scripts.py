@@ -302,6 +302,9 @@ if [[ $* == *"-m slow"* || $* == *"-m sound"* ]]; then
   count=3 bad=0
 elif [[ -n ${PYTEST_CRASHES:-} ]]; then
   exit 3
+elif [[ $* == *--last-failed* && -n ${PYTEST_AGAIN:-} ]]; then
+  echo "<a><testsuite tests='$bad' failures='0' errors='0' skipped='0'/></a>" >"$report"
+  exit 0
 fi
 echo "<a><testsuite tests='$count' failures='$bad' errors='0' skipped='1'/></a>" >"$report"
 exit $((bad > 0))
@@ -344,6 +347,18 @@ def test_a_failing_layer_fails_the_whole_and_the_others_still_run(tested: Machin
     assert code == 1
     assert last_line(text).startswith("13 passed, 4 failed, 3 skipped")
     assert any("-m slow" in call for call in tested.calls)
+
+
+def test_a_few_that_fail_beside_others_get_a_second_try_alone_and_the_table_says_so(tested: Machine) -> None:
+    code, text = tested.run("scripts/test", "--fast", PYTEST_FAILURES="2", PYTEST_AGAIN="1")
+    assert code == 0, text
+    assert "10 passed, 0 failed, 1 skipped (2 of them only when run again, alone)" in text
+
+
+def test_many_that_fail_get_no_second_try(tested: Machine) -> None:
+    code, _ = tested.run("scripts/test", "--fast", PYTEST_FAILURES="4", PYTEST_AGAIN="1")
+    assert code == 1
+    assert not any("--last-failed" in call for call in tested.calls)
 
 
 def test_tests_that_crash_count_as_failed(tested: Machine) -> None:
