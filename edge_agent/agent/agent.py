@@ -398,6 +398,8 @@ class Agent:
         sample("uplink_backlog_ms", lambda: talk.uplink.queued_ms)
         sample("clipped_samples", lambda: talk.engine.counters["clipped"])
         sample("blocks_captured", lambda: talk.engine.counters["blocks_captured"])
+        sample("blocks_played", lambda: (self.sound.audio_s if self.sound else 0.0) * 1000 / self.config.audio.block_ms)
+        sample("drift_ppm", functools.partial(self._sound_figure, "drift_ppm"))
         sample("blocks_dropped", lambda: talk.uplink.dropped_samples / block_samples, queue="uplink")
         sample("muted", lambda: float(talk.machine.muted))
         sample("volume", lambda: float(self.volume))

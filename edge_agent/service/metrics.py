@@ -83,20 +83,21 @@ FIGURES: dict[str, Figure] = {
         Figure("xruns", "counter", "Blocks that came or went too late, by stream.", ("stream",)),
         Figure("playback_queue_ms", "gauge", "Sound waiting to be played, ms."),
         Figure("uplink_backlog_ms", "gauge", "Speech waiting to be sent, ms."),
-        Figure("drift_corrected_frames", "counter", "Frames inserted or left out to follow the other clock."),
+        Figure(
+            "drift_ppm", "gauge", "How much faster the loudspeaker's clock runs than the microphone's, ppm; measured."
+        ),
         Figure("clipped_samples", "counter", "Microphone samples beyond full scale."),
         Figure("connections", "counter", "Connections that completed their setup."),
         Figure("reconnects", "counter", "Connections that had to be made again, by cause.", ("cause",)),
         Figure("turns", "counter", "Turns opened."),
-        Figure("conversations", "counter", "Conversations started."),
+        Figure("conversations", "counter", "Conversations that have ended."),
         Figure("interruptions", "counter", "Answers cut short, by who did it.", ("by",)),
         Figure("faults", "counter", "Faults shown, by code.", ("code",)),
         Figure("tool_calls", "counter", "Tool calls answered, by outcome.", ("outcome",)),
         Figure(
-            "bytes", "gauge", "Bytes on the line, by direction and period (turn, day, month).", ("direction", "period")
+            "bytes", "gauge", "Bytes on the line, by direction and period (start: since then).", ("direction", "period")
         ),
-        Figure("tokens", "gauge", "Tokens billed, by kind and period (turn, day, month).", ("kind", "period")),
-        Figure("cost_usd", "gauge", "Money by the price list, US dollars, by period (turn, day, month).", ("period",)),
+        Figure("tokens", "gauge", "Tokens billed, by kind and period (turn: the last one).", ("kind", "period")),
         Figure("talk_seconds", "counter", "Seconds with a turn open or an answer playing."),
         Figure(
             "cpu_seconds_per_talk_second", "gauge", "CPU seconds of the process per second of talk since the start."

@@ -37,6 +37,11 @@ def test_a_question_reaches_the_service_and_its_answer_the_loudspeaker(tmp_path:
             await device.until(state="speaking")
             await device.until(state="idle")
             await device.event("turn", why="released")
+            figures = (await device.ask("metrics"))["figures"]
+            assert figures["blocks_played"] == pytest.approx(figures["blocks_captured"], abs=10), (
+                "both run all the time"
+            )
+            assert "drift_ppm" in figures
             await device.quit()
             played, rate = device.played()
         assert rate == 48_000

@@ -45,7 +45,7 @@ def test_the_figures_of_the_design_are_all_declared() -> None:
     named = {
         "press_to_light", "press_to_first_byte", "capture_to_socket", "socket_to_queue", "speech_end_to_first_sound",
         "interrupt_to_silence", "output_ring_ms", "blocks_captured", "blocks_played", "blocks_dropped", "xruns",
-        "playback_queue_ms", "uplink_backlog_ms", "drift_corrected_frames", "reconnects", "bytes", "tokens", "cost_usd",
+        "playback_queue_ms", "uplink_backlog_ms", "drift_ppm", "reconnects", "bytes", "tokens",
         "process_resident_memory_bytes", "process_cpu_seconds", "cpu_seconds_per_talk_second",
     }  # fmt: skip
     assert named <= set(FIGURES)
