@@ -96,6 +96,24 @@ class Live:
 
 
 @dataclass(slots=True)
+class Link:
+    """The network between the device and the service."""
+
+    metered: bool = setting(
+        False,
+        "The network is paid by volume: no connection is kept open ahead, and stills are sent only when asked for.",
+        effect="connection",
+    )
+    max_mb_per_day: float = setting(
+        0.0,
+        "Data per day, both ways; at 80 % the device says so, at 100 % it stops talking until midnight; 0: no limit.",
+        unit="MB",
+        effect="now",
+        check=between(0, 1_000_000),
+    )
+
+
+@dataclass(slots=True)
 class Audio:
     """Microphone and loudspeaker."""
 
@@ -292,6 +310,7 @@ class Config:
         "", "Folder with instruction.md, knowledge/*.md, greeting.txt, persona.toml.", effect="connection"
     )
     live: Live = field(default_factory=Live)
+    link: Link = field(default_factory=Link)
     audio: Audio = field(default_factory=Audio)
     camera: Camera = field(default_factory=Camera)
     panel: Panel = field(default_factory=Panel)

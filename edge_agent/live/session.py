@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -32,11 +33,17 @@ SOUND_S = 5.0  # a resumed session that is ended sooner will not be better the n
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that one connection is opened with. `headers` hold the key: do not log."""
+    """All that one connection is opened with. `headers` and `proxy` hold secrets: do not log."""
 
     endpoint: Endpoint
     headers: Mapping[str, str]
     protocol: LiveProtocol
+    renew: Callable[[], bool] = lambda: False
+    """Called when the service refuses the credential; True if a fresh one can be had for another try at once."""
+    lasts_s: float = math.inf
+    """How long the credential lets this connection live, seconds."""
+    proxy: str = ""
+    """URL of the proxy to go through; "" goes straight."""
 
 
 class Session:
