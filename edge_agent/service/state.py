@@ -4,18 +4,22 @@
     for sentence in state.load():             # what was wrong with the file, if anything
         log.warning(sentence)
     state.update(muted=True)                  # at once, in memory
+    state.put("timers", {"entries": []})      # a part's own section: plain JSON, the part knows what it means
+    state.section("timers")                   # a copy; {} when there is none
     error = await asyncio.to_thread(state.flush)     # on the card; an error to report, at most once in a row
 
 Promises: after a power cut at any moment the file is the old one or the new one, whole. A file that is torn, foreign
 or partly wrong never stops the device: it is kept beside as `state.json.broken`, defaults take over, and `load`
 returns a sentence. Fields this version does not know are carried along, so that a newer version finds its own again
-after a rollback. A disk that cannot be written (full, read-only) is one fault with one sentence; the device goes on.
+after a rollback. A section that is no object, or too large, is dropped with a sentence and hurts no other. A disk that
+cannot be written (full, read-only) is one fault with one sentence; the device goes on.
 
-`update` and the readers belong to one thread; `flush` may run in any other, and always writes the newest values.
+`update`, `put` and the readers belong to one thread; `flush` may run in any other, and always writes the newest values.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import threading
@@ -28,7 +32,10 @@ from edge_agent.errors import AgentError, Fault, Stop
 
 VERSION = 1
 FILE_NAME = "state.json"
-MAX_BYTES = 1 << 20  # a state file is a few hundred bytes; anything larger is not ours
+MAX_BYTES = 1 << 20  # a state file is a few kilobytes; anything larger is not ours
+MAX_SECTION_BYTES = 1 << 16  # of JSON: 32 timers with the longest names are a third of it
+SECTIONS = ("budget", "timers", "handle")
+"""The parts of the program that keep values of their own here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class StateFile:
     def __init__(self, folder: Path | None = None) -> None:
         self.path = (default_folder() if folder is None else folder) / FILE_NAME
         self._state = State()
+        self._sections: dict[str, dict[str, Any]] = {}
         self._foreign: dict[str, Any] = {}
         self._version = VERSION
         self._changes = 0
@@ -70,7 +78,7 @@ class StateFile:
 
     def load(self) -> list[str]:
         """Read the file; return a sentence for everything that was wrong with it. Never raises."""
-        self._state, self._foreign, self._version = State(), {}, VERSION
+        self._state, self._sections, self._foreign, self._version = State(), {}, {}, VERSION
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
@@ -94,6 +102,28 @@ class StateFile:
             self._changes += 1
         return changed
 
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a copy of a section (one of `SECTIONS`); empty if it was never put, or was dropped as broken."""
+        return copy.deepcopy(self._sections[_known(name)]) if _known(name) in self._sections else {}
+
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Set a section (one of `SECTIONS`) in memory; an empty value removes it. `flush` brings it to the disk.
+
+        Raises:
+            ValueError: no such section, or `value` is not plain JSON, or longer than `MAX_SECTION_BYTES`.
+            TypeError: it holds something JSON has no word for.
+        """
+        text = json.dumps(value, allow_nan=False)
+        if len(text) > MAX_SECTION_BYTES:
+            msg = f"the section {name} would have {len(text)} bytes; at most {MAX_SECTION_BYTES} are allowed"
+            raise ValueError(msg)
+        if value == self._sections.get(_known(name), {}):
+            return
+        others = {key: section for key, section in self._sections.items() if key != name}
+        # A new dictionary each time: `flush` may be reading the old one in another thread.
+        self._sections = {**others, name: json.loads(text)} if value else others
+        self._changes += 1
+
     def flush(self) -> AgentError | None:
         """Write what changed since the last flush; blocks for as long as the disk takes.
 
@@ -104,14 +134,15 @@ class StateFile:
             changes = self._changes
             if changes == self._written:
                 return None
-            tree = {**self._foreign, "version": self._version, "volume": self._state.volume, "muted": self._state.muted}
+            own = {"version": self._version, "volume": self._state.volume, "muted": self._state.muted}
+            tree = {**self._foreign, **own, **self._sections}
             try:
                 write_atomically(self.path, json.dumps(tree, indent=1).encode() + b"\n")
             except OSError as error:
                 first, self._failed = not self._failed, True
                 sentence = (
-                    f"{self.path} cannot be written ({error.strerror}): volume and mute will be forgotten "
-                    "at a restart. Free space or make the folder writable."
+                    f"{self.path} cannot be written ({error.strerror}): volume, mute, timers and budgets "
+                    "will be forgotten at a restart. Free space or make the folder writable."
                 )
                 return Stop(sentence, fault=Fault.STORAGE) if first else None
             self._written, self._failed = changes, False
@@ -131,7 +162,18 @@ class StateFile:
         version = tree.get("version", VERSION)
         self._version = max(version, VERSION) if type(version) is int else VERSION
         self._state = State(volume=volume, muted=muted)
-        self._foreign = {key: value for key, value in tree.items() if key not in {"version", "volume", "muted"}}
+        for name in SECTIONS:
+            section = tree.get(name, {})
+            if not isinstance(section, dict):
+                sentences.append(f"{self.path}: the section {name} is not an object; it starts empty")
+            elif len(json.dumps(section)) > MAX_SECTION_BYTES:
+                sentences.append(
+                    f"{self.path}: the section {name} has more than {MAX_SECTION_BYTES} bytes; it starts empty"
+                )
+            elif section:
+                self._sections[name] = section
+        own = {"version", "volume", "muted", *SECTIONS}
+        self._foreign = {key: value for key, value in tree.items() if key not in own}
         return sentences
 
     def _set_aside(self, reason: str) -> str:
@@ -143,6 +185,13 @@ class StateFile:
         else:
             kept = f"was set aside as {aside.name}"
         return f"{self.path} {reason}; it {kept} and the device starts with default volume, not muted"
+
+
+def _known(name: str) -> str:
+    if name not in SECTIONS:
+        msg = f"the state file has no section {name!r}; known are {', '.join(SECTIONS)}"
+        raise ValueError(msg)
+    return name
 
 
 def default_folder(environment: Mapping[str, str] | None = None) -> Path:

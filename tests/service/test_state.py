@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import Fault
-from edge_agent.service.state import State, StateFile, default_folder, write_atomically
+from edge_agent.service.state import (
+    MAX_SECTION_BYTES,
+    State,
+    StateFile,
+    default_folder,
+    write_atomically,
+)
 
 _KILLED_WRITER = """
 import os, pathlib, sys
@@ -118,14 +124,79 @@ def test_an_enormous_file_is_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_fields_of_a_newer_version_survive_this_one(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text('{"version": 3, "volume": 5, "muted": true, "budget": {"day": 1.5}}')
+    (tmp_path / "state.json").write_text('{"version": 3, "volume": 5, "muted": true, "glow": {"day": 1.5}}')
     file = StateFile(tmp_path)
     assert file.load() == []
     assert file.state == State(volume=5, muted=True)
     file.update(volume=6)
     assert file.flush() is None
     tree = json.loads((tmp_path / "state.json").read_text())
-    assert tree == {"budget": {"day": 1.5}, "version": 3, "volume": 6, "muted": True}
+    assert tree == {"glow": {"day": 1.5}, "version": 3, "volume": 6, "muted": True}
+
+
+def test_sections_survive_a_restart_beside_volume_and_mute(tmp_path: Path) -> None:
+    first = StateFile(tmp_path)
+    first.load()
+    assert first.section("timers") == {}
+    value = {"entries": [{"name": "Ei", "due": 1.5}]}
+    first.put("timers", value)
+    value["entries"].clear()
+    first.section("timers")["entries"].clear()
+    first.put("budget", {"day": 2})
+    first.update(volume=4)
+    assert first.flush() is None
+    second = StateFile(tmp_path)
+    assert second.load() == []
+    assert second.section("timers") == {"entries": [{"name": "Ei", "due": 1.5}]}, "nobody else holds its parts"
+    assert second.section("budget") == {"day": 2}
+    assert second.section("handle") == {}
+    assert second.state == State(volume=4)
+
+
+def test_an_empty_section_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = StateFile(tmp_path)
+    file.load()
+    file.put("handle", {"handle": "h"})
+    file.flush()
+    file.put("handle", {})
+    file.flush()
+    assert "handle" not in file.path.read_text()
+    written = file.path.stat().st_mtime_ns
+    file.put("handle", {})
+    file.flush()
+    assert file.path.stat().st_mtime_ns == written, "nothing changed, nothing written"
+
+
+@pytest.mark.parametrize("broken", ["[1]", '"x"', "3", "null", '{"x": "' + "y" * MAX_SECTION_BYTES + '"}'])
+def test_a_broken_section_is_dropped_alone(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "state.json").write_text(f'{{"volume": 5, "timers": {broken}, "budget": {{"day": 1}}, "new": 1}}')
+    file = StateFile(tmp_path)
+    (sentence,) = file.load()
+    assert "the section timers" in sentence
+    assert "starts empty" in sentence
+    assert file.section("timers") == {}
+    assert file.section("budget") == {"day": 1}
+    assert file.state.volume == 5
+    file.put("timers", {"entries": []})
+    assert file.flush() is None
+    tree = json.loads(file.path.read_text())
+    assert (tree["timers"], tree["budget"], tree["new"]) == ({"entries": []}, {"day": 1}, 1)
+
+
+def test_what_would_spoil_the_file_is_refused(tmp_path: Path) -> None:
+    file = StateFile(tmp_path)
+    file.load()
+    file.put("timers", {"kept": True})
+    with pytest.raises(ValueError, match="at most 65536"):
+        file.put("timers", {"x": "y" * MAX_SECTION_BYTES})
+    with pytest.raises(ValueError, match="JSON"):
+        file.put("timers", {"x": float("nan")})
+    with pytest.raises(TypeError):
+        file.put("timers", {"x": b"y"})
+    for call in (lambda: file.put("volume", {}), lambda: file.section("volume")):
+        with pytest.raises(ValueError, match="no section 'volume'; known are budget, timers, handle"):
+            call()
+    assert file.section("timers") == {"kept": True}
 
 
 def test_wrong_values_are_named_and_a_doubtful_mute_stays_mute(tmp_path: Path) -> None:
