@@ -42,7 +42,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
-from edge_agent.errors import AgentError, NetworkError
+from edge_agent.errors import AgentError, NetworkError, ServiceRefused
 from edge_agent.live import causes
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ServerEvent, SetupComplete
@@ -81,6 +81,8 @@ class LiveConnection(asyncio.Protocol):
         on_closed: Callable[[AgentError | None], None],
         dead_after_s: float = DEAD_AFTER_S,
         ping_interval_s: float = PING_INTERVAL_S,
+        proxy: str = "",
+        tap: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.on_writable: Callable[[], None] | None = None
         """Called when `writable` turns True again."""
@@ -96,6 +98,8 @@ class LiveConnection(asyncio.Protocol):
         self._on_closed = on_closed
         self._dead_after_s = dead_after_s
         self._ping_interval_s = ping_interval_s
+        self._proxy = proxy
+        self._tap = tap
         self._scrub = causes.Scrubber(headers.values())
         uri = WebSocketURI(endpoint.secure, endpoint.host, endpoint.port, endpoint.path, "")
         self._core = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES, logger=_log)
@@ -126,6 +130,8 @@ class LiveConnection(asyncio.Protocol):
         ssl_context: ssl.SSLContext | None = None,
         dead_after_s: float = DEAD_AFTER_S,
         ping_interval_s: float = PING_INTERVAL_S,
+        proxy: str = "",
+        tap: Callable[[str, bytes], None] | None = None,
     ) -> LiveConnection:
         """Connect, shake hands, send the setup, and return once the service has taken it.
 
@@ -139,6 +145,9 @@ class LiveConnection(asyncio.Protocol):
             ssl_context: for wss; the system's trust store if None.
             dead_after_s: silence, in seconds and in spite of pings, after which the connection counts as dead.
             ping_interval_s: seconds between pings.
+            proxy: URL of the proxy to go through, as `proxy.resolve` gives it; "" goes straight.
+            tap: sees every message whole, as `("up" or "down", message)`, before it is written or handled; what it
+                raises is reported to the loop's exception handler once, and it is not called again.
 
         Raises:
             NetworkError, Overloaded, Retry: try again later.
@@ -153,6 +162,8 @@ class LiveConnection(asyncio.Protocol):
             on_closed=on_closed,
             dead_after_s=dead_after_s,
             ping_interval_s=ping_interval_s,
+            proxy=proxy,
+            tap=tap,
         )
         stage = "cannot be reached"
         try:
@@ -174,7 +185,7 @@ class LiveConnection(asyncio.Protocol):
     def send(self, frame: bytes) -> None:
         """Write one message at once, as a text frame. After the connection has ended this does nothing."""
         if self._core.state is State.OPEN and not self._closing:
-            self._core.send_text(frame)
+            self._send_text(frame)
             self._flush()
 
     @property
@@ -302,6 +313,8 @@ class LiveConnection(asyncio.Protocol):
     async def _open_socket(self) -> None:
         """Make the TCP connection; a way through a proxy would be laid here and nowhere else."""
         endpoint = self._endpoint
+        if self._proxy:
+            raise ServiceRefused("Proxies are not supported by this connection; empty link.proxy.")
         try:
             transport, _ = await self._loop.create_connection(
                 lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
@@ -335,7 +348,25 @@ class LiveConnection(asyncio.Protocol):
             if self._cause is None:
                 self._fail(causes.handshake_error(failure, self._endpoint.host, self._scrub))
         elif self._core.state is State.OPEN and not self._protocol.setup_sent:
-            self._core.send_text(self._protocol.setup())
+            self._send_text(self._protocol.setup())
+
+    def _send_text(self, message: bytes) -> None:
+        if self._tap is not None:
+            self._show("up", message)
+        self._core.send_text(message)
+
+    def _show(self, direction: str, message: bytes) -> None:
+        """Let the tap see a message; one that fails must not cost the session."""
+        tap = self._tap
+        if tap is None:
+            return
+        try:
+            tap(direction, message)
+        except Exception as error:  # noqa: BLE001  whatever a recorder raises, the talk goes on
+            self._tap = None
+            self._loop.call_exception_handler(
+                {"message": "the tap of the connection failed and is left out", "exception": error}
+            )
 
     def _frame(self, frame: Frame) -> None:
         if frame.opcode in _DATA and frame.fin:
@@ -350,6 +381,8 @@ class LiveConnection(asyncio.Protocol):
                 self._message(whole)
 
     def _message(self, data: bytes | bytearray | memoryview) -> None:
+        if self._tap is not None:
+            self._show("down", bytes(data))
         for event in self._protocol.receive(data):
             try:
                 self._on_event(event)

@@ -731,6 +731,45 @@ def test_a_listener_that_fails_is_reported_and_the_session_goes_on() -> None:
     run(scenario)
 
 
+def test_a_tap_sees_every_message_and_cannot_hurt_the_session() -> None:
+    async def handler(ws: ServerConnection) -> None:
+        await ws.recv()
+        await ws.send(READY)
+        await ws.recv()
+        await ws.send([OVER[:9], OVER[9:]])
+        await ws.recv()
+        await ws.send(OVER)
+        await ws.wait_closed()
+
+    seen: list[tuple[str, bytes]] = []
+    reported: list[Any] = []
+
+    def tap(direction: str, message: bytes) -> None:
+        seen.append((direction, message))
+        if len(seen) == 4:
+            raise RuntimeError("the disk is full")
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        async with service(handler) as endpoint:
+            talk = Talk()
+            connection = await talk.open(endpoint, tap=tap)
+            frame = talk.protocol.audio_stream_end()
+            connection.send(frame)
+            await talk.until(2)
+            setup = seen[0][1]
+            assert b'"setup"' in setup
+            assert seen == [("up", setup), ("down", READY), ("up", frame), ("down", OVER)]
+            connection.send(frame)
+            await talk.until(3)
+            assert len(seen) == 4
+            assert connection.is_open
+            await connection.close()
+
+    run(scenario)
+    assert [str(one) for one in reported] == ["the disk is full"]
+
+
 def server_context(name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(DATA / f"{name}.pem")
