@@ -1,8 +1,8 @@
 """What a connection opens with: endpoint, key, persona, tools and setup, read from the configuration as it stands.
 
     opening = Opening(lambda: agent.config, functions=device_tools(...))
-    order = opening.prepare(handle=None)      # a new conversation: the persona folder is read again
-    opening.tools                             # what the model was offered, for the runner
+    order = await opening.prepare(handle=None)    # a new conversation: the persona folder is read again
+    opening.tools                                 # what the model was offered, for the runner
 
 The daemon and the rehearsal open their connections here, so that what is signed off is what visitors get. The key goes
 into the order's header and, to be masked, to the log; nowhere else.
@@ -10,6 +10,7 @@ into the order's header and, to be masked, to the log; nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -56,12 +57,19 @@ class Opening:
             self.persona = self._folder.load()
         return self.persona
 
-    def prepare(self, handle: str | None) -> Order:
-        """Return all that one connection needs; `handle` resumes a conversation, with the persona it began with.
+    async def prepare(self, handle: str | None, *, history: bool = False) -> Order:
+        """Return all that one connection needs; key, persona and tools are files, read in a thread.
+
+        Args:
+            handle: resumes a conversation, with the persona it began with; None begins a new one.
+            history: the setup announces the history of an earlier conversation, which the session sends first.
 
         Raises:
             AgentError: the key, the persona or the setup cannot be used; the sentence says what to do.
         """
+        return await asyncio.to_thread(self._read, handle, history=history)
+
+    def _read(self, handle: str | None, *, history: bool) -> Order:
         config = self._config()
         key = credentials.load(config.live.credential)
         logs.secrets.add(key.reveal())
@@ -80,6 +88,7 @@ class Opening:
             manual_turns=config.manual_turns,
             captions=config.captions.show,
             camera=config.camera.source != "off",
+            history=history,
         )
         endpoint = Endpoint.resolve(config.live.url, config.live.api_version)
         return Order(endpoint, credentials.headers(key), LiveProtocol(setup, profile))

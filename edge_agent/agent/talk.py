@@ -441,8 +441,7 @@ class Talk:
     # Plumbing.
 
     async def _prepare(self, handle: str | None) -> Order:
-        # Key, persona and tools are files of the owner's, on a card that may be slow: not in the loop.
-        order = await asyncio.to_thread(self.opening.prepare, handle)
+        order = await self.opening.prepare(handle)
         self.runner.replace(self.opening.tools)
         return order
 

@@ -224,7 +224,7 @@ class _Talk:
     async def _open(self) -> LiveProtocol:
         if self._protocol is not None:
             return self._protocol
-        order = await asyncio.to_thread(self._opening.prepare, None)
+        order = await self._opening.prepare(None)
         self._runner.replace(self._opening.tools)
         self._connection = await LiveConnection.open(
             endpoint=order.endpoint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from edge_agent import config as settings
 from edge_agent.agent.opening import Opening
 from edge_agent.config import Config
 from edge_agent.errors import ConfigError, CredentialError
+from edge_agent.live.session import Order
 from edge_agent.service import logs
 
 
@@ -42,13 +44,17 @@ def persona(tmp_path: Path, instruction: str) -> Path:
     return folder
 
 
+def prepared(opening: Opening, handle: str | None = None, *, history: bool = False) -> Order:
+    return asyncio.run(opening.prepare(handle, history=history))
+
+
 def setup_of(order: Any) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(order.protocol.setup())
     return message["setup"]  # type: ignore[no-any-return]
 
 
 def test_the_key_goes_into_a_header_and_to_the_masks_of_the_log(tmp_path: Path) -> None:
-    order = Opening(lambda: configured(tmp_path)).prepare(None)
+    order = prepared(Opening(lambda: configured(tmp_path)))
     assert order.headers["x-goog-api-key"] == "a-secret-key-of-the-museum"
     assert "museum" not in order.endpoint.path
     assert "museum" not in logs.secrets.mask("the key is a-secret-key-of-the-museum")
@@ -56,7 +62,7 @@ def test_the_key_goes_into_a_header_and_to_the_masks_of_the_log(tmp_path: Path) 
 
 def test_without_a_persona_the_configuration_speaks(tmp_path: Path) -> None:
     opening = Opening(lambda: configured(tmp_path))
-    setup = setup_of(opening.prepare(None))
+    setup = setup_of(prepared(opening))
     assert "Short." in json.dumps(setup["systemInstruction"])
     assert "Kore" in json.dumps(setup)
     assert opening.persona is None
@@ -65,29 +71,29 @@ def test_without_a_persona_the_configuration_speaks(tmp_path: Path) -> None:
 def test_a_changed_persona_speaks_from_the_next_conversation_on(tmp_path: Path) -> None:
     folder = persona(tmp_path, "You are a whale.")
     opening = Opening(lambda: configured(tmp_path, persona=str(folder)))
-    first = setup_of(opening.prepare(None))
+    first = setup_of(prepared(opening))
     assert "whale" in json.dumps(first["systemInstruction"])
     assert "Puck" in json.dumps(first)
     (folder / "instruction.md").write_text("You are a lighthouse keeper.")
-    resumed = setup_of(opening.prepare("handle"))
+    resumed = setup_of(prepared(opening, "handle"))
     assert "whale" in json.dumps(resumed["systemInstruction"]), "in mid-conversation nobody becomes another"
     assert resumed["sessionResumption"]["handle"] == "handle"
-    assert "lighthouse" in json.dumps(setup_of(opening.prepare(None))["systemInstruction"])
+    assert "lighthouse" in json.dumps(setup_of(prepared(opening))["systemInstruction"])
 
 
 def test_a_persona_that_was_taken_out_of_the_configuration_is_gone(tmp_path: Path) -> None:
     config = configured(tmp_path, persona=str(persona(tmp_path, "You are a whale.")))
     opening = Opening(lambda: config)
-    opening.prepare(None)
+    prepared(opening)
     config = configured(tmp_path)
-    assert "whale" not in json.dumps(setup_of(opening.prepare(None)))
+    assert "whale" not in json.dumps(setup_of(prepared(opening)))
 
 
 def test_a_persona_or_key_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-folder"):
-        Opening(lambda: configured(tmp_path, persona=str(tmp_path / "no-such-folder"))).prepare(None)
+        prepared(Opening(lambda: configured(tmp_path, persona=str(tmp_path / "no-such-folder"))))
     with pytest.raises(CredentialError):
-        Opening(lambda: configured(tmp_path, live={"credential": f"file:{tmp_path}/none"})).prepare(None)
+        prepared(Opening(lambda: configured(tmp_path, live={"credential": f"file:{tmp_path}/none"})))
 
 
 def test_a_broken_tool_is_named_once_and_the_others_are_offered(
@@ -101,7 +107,7 @@ def test_a_broken_tool_is_named_once_and_the_others_are_offered(
     (tmp_path / "tools" / "broken.py").write_text("this is not Python\n")
     opening = Opening(lambda: configured(tmp_path), functions=[opening_hours])
     for _ in range(3):
-        setup = setup_of(opening.prepare(None))
+        setup = setup_of(prepared(opening))
     assert "opening_hours" in json.dumps(setup["tools"])
     assert "opening_hours" in opening.tools
     assert caplog.text.count("broken.py") == 1
