@@ -80,6 +80,13 @@ class Live:
         check=_credential,
         private=True,
     )
+    fallback: str = setting(
+        "gemini-3.6-flash",
+        "Where WebSockets are blocked: the model asked by single requests over HTTPS, its text spoken by the local "
+        "voice; empty: never.",
+        effect="connection",
+        check=lambda v: None if all(c.isalnum() or c in "-._" for c in v) else 'the name of a model, or ""',
+    )
     message_ms: int = setting(
         40, "Microphone sound per message, a multiple of audio.block_ms.", unit="ms", check=between(10, 200)
     )
@@ -300,6 +307,23 @@ class Control:
 
 
 @dataclass(slots=True)
+class Recorder:
+    """The flight recorder: the last minutes before a fault, without sound."""
+
+    folder: str = setting("", "Folder for its files, made when missing; empty: nothing is recorded.")
+    minutes: float = setting(
+        5.0, "How far back a file reaches, at most.", unit="minutes", effect="restart", check=between(0.5, 60)
+    )
+    max_mb: float = setting(
+        8.0,
+        "Room for the newest five files together; one of them, and the memory it grows in, is a fifth of this.",
+        unit="MB",
+        check=between(0.5, 200),
+    )
+    captions: bool = setting(False, "Record what people and the model said, in words; else only how long it was.")
+
+
+@dataclass(slots=True)
 class Config:
     """All settings."""
 
@@ -319,6 +343,7 @@ class Config:
     captions: Captions = field(default_factory=Captions)
     tools: Tools = field(default_factory=Tools)
     control: Control = field(default_factory=Control)
+    recorder: Recorder = field(default_factory=Recorder)
 
     @property
     def idle_timeout_s(self) -> float:

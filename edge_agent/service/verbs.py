@@ -53,6 +53,7 @@ VERBS: dict[str, Verb] = {
         Verb("look", "Take a picture and send it to the model."),
         Verb("watch", "Stream what happens, one JSON object per event, until the connection is closed."),
         Verb("metrics", "Latencies, counters and memory, as Prometheus text."),
+        Verb("record", "Write the last minutes to a file, where the flight recorder is switched on."),
         Verb("end", "End the conversation."),
     )
 }
