@@ -30,7 +30,7 @@ def test_every_setting_says_why_it_is_there(entry: Setting) -> None:
     assert entry.why.endswith("."), "a sentence"
     assert len(entry.why) > 10
     assert entry.effect in {"now", "connection", "restart"}
-    number_with_unit = entry.key.endswith(("_ms", "_s", "_db", "_px", "_kb", "_mb_per_day", "_mb"))
+    number_with_unit = entry.key.endswith(("_ms", "_s", "_db", "_px", "_kb", "_mb_per_day", "_mb", ".minutes"))
     assert bool(entry.unit) == number_with_unit, "a quantity names its unit in key and table"
 
 
