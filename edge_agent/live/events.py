@@ -111,7 +111,10 @@ class ToolCancel(_Event, frozen=True):
 
 
 class Usage(_Event, frozen=True):
-    """Tokens of a turn. The two tables go by modality (TEXT, AUDIO, IMAGE, VIDEO, DOCUMENT); they need not add up."""
+    """Tokens of a turn. The tables go by modality (TEXT, AUDIO, IMAGE, VIDEO, DOCUMENT); they need not add up.
+
+    `cached` is a part of `prompt`; whether `thoughts` and `tool_use` are parts of `total`, the service does not say.
+    """
 
     prompt: int = 0
     response: int = 0
@@ -121,6 +124,7 @@ class Usage(_Event, frozen=True):
     total: int = 0
     prompt_by_modality: dict[str, int] = {}
     response_by_modality: dict[str, int] = {}
+    tool_use_by_modality: dict[str, int] = {}
 
 
 class GoAway(_Event, frozen=True):

@@ -363,6 +363,7 @@ class UsageMetadata(_Server):
     prompt_tokens_details: list[ModalityTokens] | None = None
     response_tokens_details: list[ModalityTokens] | None = None
     candidates_tokens_details: list[ModalityTokens] | None = None
+    tool_use_prompt_tokens_details: list[ModalityTokens] | None = None
 
 
 class ServerGoAway(_Server):

@@ -414,6 +414,7 @@ def _usage(usage: messages.UsageMetadata) -> Usage:
         total=usage.total_token_count or 0,
         prompt_by_modality=_modalities(usage.prompt_tokens_details),
         response_by_modality=_modalities(usage.response_tokens_details or usage.candidates_tokens_details),
+        tool_use_by_modality=_modalities(usage.tool_use_prompt_tokens_details),
     )
 
 

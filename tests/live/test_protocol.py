@@ -234,6 +234,33 @@ def test_several_fields_come_out_in_the_order_to_act_on() -> None:
     ]
 
 
+def test_tokens_are_read_by_either_name_and_by_modality() -> None:
+    details = [{"modality": "AUDIO", "tokenCount": 8}, {"modality": "AUDIO", "tokenCount": 2}, {"tokenCount": 9}]
+    for said in ("response", "candidates"):
+        usage = {
+            "promptTokenCount": 12,
+            f"{said}TokenCount": 20,
+            "toolUsePromptTokenCount": 4,
+            "thoughtsTokenCount": "5",
+            "totalTokenCount": 41,
+            "promptTokensDetails": details,
+            f"{said}TokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
+            "toolUsePromptTokensDetails": [{"modality": "TEXT", "tokenCount": 4}],
+        }
+        assert ready().receive(json.dumps({"usageMetadata": usage})) == [
+            e.Usage(
+                prompt=12,
+                response=20,
+                tool_use=4,
+                thoughts=5,
+                total=41,
+                prompt_by_modality={"AUDIO": 10},
+                response_by_modality={"AUDIO": 20},
+                tool_use_by_modality={"TEXT": 4},
+            )
+        ]
+
+
 def test_the_interaction_status_counts_beside_the_content_too() -> None:
     message = {"serverContent": {"turnComplete": True}, "interactionStatus": "IN_PROGRESS"}
     assert ready().receive(json.dumps(message)) == [e.TurnComplete("", False), e.Interaction("IN_PROGRESS", False)]
