@@ -2,7 +2,7 @@
 
     profile = profile_for("gemini-3.8-live")
     profile.thinking                    # "" : thinkingConfig is not accepted
-    check_voice("puck")                 # "Puck"
+    blocked("RESPONSE_REJECTED")        # True: why a turn ended without an answer
 
 A model that no family claims gets a conservative profile: only what all known conversation models accept, and
 `profile.warning` says so in a sentence. A model that is known to be gone, or never to have been a Live model, is
@@ -15,7 +15,6 @@ docstring.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,7 +38,12 @@ class Profile:
     modality: Literal["AUDIO", "TEXT"] = "AUDIO"
     """What it answers with; TEXT only for transcription."""
     conversation: bool = True
-    """False: no instruction, no tools, no turns (translation, transcription)."""
+    """False: takes nothing but sound: no instruction, tools, text, stills, turn marks (translation, transcription)."""
+    continuous: bool = False
+    """It speaks while it is spoken to and never ends a turn: no generationComplete, turnComplete or interrupted.
+    Third-party measurement."""
+    voices: bool = True
+    """Whether a voice can be chosen; the translation model imitates the one it hears. Third-party finding."""
     thinking: Literal["", "level", "budget"] = ""
     """Which member of thinkingConfig it takes; "": thinkingConfig itself is refused."""
     thinking_levels: tuple[str, ...] = ()
@@ -116,7 +120,14 @@ FAMILIES: tuple[tuple[str, Profile], ...] = (
     ),
     (
         "gemini-3.5-live-translate",
-        Profile(family="3.5 live translate", conversation=False, client_content="never", google_search=False),
+        Profile(
+            family="3.5 live translate",
+            conversation=False,
+            continuous=True,
+            voices=False,
+            client_content="never",
+            google_search=False,
+        ),
     ),
     (
         "gemini-3.5-transcribe-live",
@@ -124,6 +135,7 @@ FAMILIES: tuple[tuple[str, Profile], ...] = (
             family="3.5 transcribe live",
             modality="TEXT",
             conversation=False,
+            voices=False,
             client_content="never",
             google_search=False,
         ),
@@ -146,17 +158,6 @@ _GONE = {
     "gemini-3.5-flash": "is not a Live model",
     "gemini-3.6-flash": "is not a Live model",
 }
-
-# fmt: off
-VOICES = (
-    "Zephyr", "Puck", "Charon", "Kore", "Fenrir", "Leda",
-    "Orus", "Aoede", "Callirrhoe", "Autonoe", "Enceladus", "Iapetus",
-    "Umbriel", "Algieba", "Despina", "Erinome", "Algenib", "Rasalgethi",
-    "Laomedeia", "Achernar", "Alnilam", "Schedar", "Gacrux", "Pulcherrima",
-    "Achird", "Zubenelgenubi", "Vindemiatrix", "Sadachbia", "Sadaltager", "Sulafat",
-)
-# fmt: on
-"""The thirty prebuilt voices."""
 
 
 def model_id(model: str) -> str:
@@ -185,16 +186,19 @@ def profile_for(model: str) -> Profile:
     )
 
 
-def check_voice(name: str) -> str:
-    """Return the voice's name as the service spells it.
+def blocked(reason: str) -> bool:
+    """Tell whether a turn ended without an answer because of what it was about.
 
-    Raises:
-        ConfigError: there is no such voice; the sentence names the nearest ones.
+    `reason` is `turnCompleteReason`, an open list: the words of the ones that exist decide, so that one added later is
+    understood too. Whoever asked should be told that this cannot be answered; asking again unchanged will not help.
     """
-    by_lower = {voice.lower(): voice for voice in VOICES}
-    wanted = name.strip().lower()
-    if wanted in by_lower:
-        return by_lower[wanted]
-    near = [by_lower[close] for close in difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "the voices are " + ", ".join(sorted(VOICES))
-    raise ConfigError(f'live.voice = "{name[:40]}": there is no such voice; {hint}')
+    return reason in _BLOCKED or any(word in reason for word in _BLOCKED_WORDS)
+
+
+def wants_more(reason: str) -> bool:
+    """Tell whether a turn ended because the model waits for the person to go on: no answer, and nothing wrong."""
+    return reason == "NEED_MORE_INPUT"
+
+
+_BLOCKED = frozenset({"RESPONSE_REJECTED", "INPUT_OTHER", "GENERATED_OTHER"})
+_BLOCKED_WORDS = ("PROHIBITED", "SAFETY", "BLOCKLIST", "UNSAFE", "CELEBRITY", "PROMINENT_PE", "IDENTIFIABLE", "MINORS")

@@ -11,7 +11,10 @@ camera would be billed while nobody talks), session resumption, and compression 
 when asked for: voice, language, instruction, tools, captions, thinking, history.
 
 A language is pinned by `languageCode` where the model takes it, else by a sentence at the end of the instruction.
-What the owner asked for and the model cannot do is an error with a sentence, never a silent omission.
+What the owner asked for and the model cannot do is an error with a sentence, never a silent omission; the one
+exception is the voice, which has a default and is left out where a model has none to choose.
+
+The translation model gets the least: its language, resumption, compression, captions. It hears without turns.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from dataclasses import dataclass
 
 from edge_agent.errors import ConfigError, ServiceRefused
 from edge_agent.live import messages
-from edge_agent.live.models import MAX_FUNCTIONS, ONLY_ACTIVITY, Profile, check_voice, model_id
+from edge_agent.live.models import MAX_FUNCTIONS, ONLY_ACTIVITY, Profile, model_id
+from edge_agent.voices import check_voice
 
 COMPRESSION = (25_000, 8_000)  # tokens: trigger and what remains; the service's own example for long sessions
 
@@ -68,6 +72,7 @@ def build_setup(
     echo_translation: bool = False,
     temperature: float | None = None,
     media_resolution: str = "",
+    caption_languages: Sequence[str] = (),
     vocabulary: Sequence[str] = (),
     turn_coverage: str = "",
 ) -> messages.Setup:
@@ -95,8 +100,9 @@ def build_setup(
         echo_translation: repeat what is already said in that language.
         temperature: of sampling, 0 to 2.
         media_resolution: "low" (64 tokens a still), "medium" or "high" (256).
+        caption_languages: BCP-47 codes of what is likely to be spoken, a hint for the transcript of the person.
         vocabulary: words that transcripts should get right.
-        turn_coverage: overrides the family's choice.
+        turn_coverage: "only-activity", "all-input" or "audio-activity-and-all-video"; overrides the family's choice.
 
     Raises:
         ConfigError: a setting is wrong in itself.
@@ -110,16 +116,19 @@ def build_setup(
         google_search=google_search,
         history=history,
         translate_to=translate_to,
+        manual_turns=manual_turns,
+        camera=camera,
     )
-    pinned = _checked_language(language)
+    pinned = _checked_language(language, "live.language")
     in_code = profile.language_code
     if pinned and not in_code and profile.conversation:
         instruction = f"{instruction.rstrip()}\n\nSpeak only the language with the BCP-47 code {pinned}.".lstrip()
     speech = messages.SpeechConfig(
-        voice_config=_voice(voice) if profile.modality == "AUDIO" else None,
+        voice_config=_voice(voice) if profile.voices else None,
         language_code=pinned if pinned and in_code else None,
     )
-    transcript = messages.Transcription(custom_vocabulary=list(vocabulary) or None)
+    hints = [_checked_language(code, "captions.languages") for code in caption_languages if code]
+    transcript = messages.Transcription(language_codes=hints or None, custom_vocabulary=list(vocabulary) or None)
     return messages.Setup(
         model=f"models/{model_id(model)}",
         generation_config=messages.GenerationConfig(
@@ -127,7 +136,8 @@ def build_setup(
             speech_config=speech if speech != messages.SpeechConfig() else None,
             thinking_config=_thinking(profile, thinking_level, thinking_budget),
             translation_config=messages.TranslationConfig(
-                target_language_code=translate_to, echo_target_language=echo_translation or None
+                target_language_code=_checked_language(translate_to, "live.translate_to"),
+                echo_target_language=echo_translation or None,
             )
             if translate_to
             else None,
@@ -163,20 +173,29 @@ def _check_family(
     google_search: bool,
     history: bool,
     translate_to: str,
+    manual_turns: bool,
+    camera: bool,
 ) -> None:
     translates = profile.family == "3.5 live translate"
     refused = {
         "an instruction": instruction and not profile.conversation,
         "tools": tools and not profile.conversation,
+        "pictures": camera and not profile.conversation,
         "Google Search": google_search and not profile.google_search,
         "a history": history and profile.client_content == "never",
-        "translation": translate_to and not translates,
+        "translation (live.translate_to)": translate_to and not translates,
     }
     for what, asked in refused.items():
         if asked:
             raise ServiceRefused(f'The model "{model_id(model)}" does not take {what}; choose another live.model.')
+    if manual_turns and not profile.conversation:
+        raise ServiceRefused(
+            f'The model "{model_id(model)}" listens without turns; set mode = "speaker", or panel.button = "hook".'
+        )
     if translates and not translate_to:
-        raise ConfigError(f'The model "{model_id(model)}" needs the language to translate into.')
+        raise ConfigError(
+            f'The model "{model_id(model)}" needs live.translate_to, the language to translate into, such as "en".'
+        )
 
 
 def _voice(name: str) -> messages.VoiceConfig | None:
@@ -185,36 +204,38 @@ def _voice(name: str) -> messages.VoiceConfig | None:
     return messages.VoiceConfig(prebuilt_voice_config=messages.PrebuiltVoiceConfig(voice_name=check_voice(name)))
 
 
-def _checked_language(code: str) -> str:
+def _checked_language(code: str, key: str) -> str:
     if code and not _LANGUAGE.fullmatch(code):
-        raise ConfigError(f'live.language = "{code[:40]}": allowed is a BCP-47 code such as en-US or de-DE, or ""')
+        raise ConfigError(f'{key} = "{code[:40]}": allowed is a BCP-47 code such as en-US or de-DE, or ""')
     return code
 
 
 def _checked_temperature(temperature: float | None) -> float | None:
     if temperature is not None and not 0.0 <= temperature <= 2.0:
-        raise ConfigError(f"The temperature {temperature:g} is out of range; allowed is 0 to 2")
+        raise ConfigError(f"live.temperature = {temperature:g}: allowed is a number from 0 to 2")
     return temperature
 
 
 def _resolution(name: str) -> str | None:
     if name and name not in {"low", "medium", "high"}:
-        raise ConfigError(f'The media resolution "{name[:40]}" does not exist; allowed are low, medium, high')
+        raise ConfigError(f'live.media_resolution = "{name[:40]}": allowed are low, medium, high')
     return f"MEDIA_RESOLUTION_{name.upper()}" if name else None
 
 
 def _thinking(profile: Profile, level: str, budget: int | None) -> messages.ThinkingConfig | None:
+    if level and budget is not None:
+        raise ConfigError("live.thinking and live.thinking_budget exclude each other; no model takes both")
     if level:
         wanted = level.upper()
         if profile.thinking != "level":
-            raise ServiceRefused(f"A {profile.family} model takes no thinking level; leave it out.")
+            raise ServiceRefused(f"A {profile.family} model takes no thinking level; leave live.thinking empty.")
         if wanted not in profile.thinking_levels:
             allowed = ", ".join(profile.thinking_levels)
             raise ServiceRefused(f"A {profile.family} model has no thinking level {wanted[:20]}; it has {allowed}.")
         return messages.ThinkingConfig(thinking_level=wanted)
     if budget is not None:
         if profile.thinking != "budget":
-            raise ServiceRefused(f"A {profile.family} model takes no thinking budget; leave it out.")
+            raise ServiceRefused(f"A {profile.family} model takes no thinking budget; leave live.thinking_budget out.")
         if budget < 0:
             raise ConfigError("The thinking budget is a number of tokens, 0 for none")
         return messages.ThinkingConfig(thinking_budget=budget)
@@ -272,12 +293,21 @@ def _realtime(
     camera: bool,
     detection: Detection | None,
     turn_coverage: str,
-) -> messages.RealtimeInputConfig:
-    coverage = turn_coverage or (profile.coverage_with_camera if camera else ONLY_ACTIVITY)
+) -> messages.RealtimeInputConfig | None:
+    wanted = f"TURN_INCLUDES_{turn_coverage.upper().replace('-', '_')}" if turn_coverage else ""
+    coverage = wanted or (profile.coverage_with_camera if camera else ONLY_ACTIVITY)
     if coverage not in profile.coverages:
-        raise ServiceRefused(f"A {profile.family} model does not take the turn coverage {coverage[:60]}.")
+        raise ServiceRefused(f"A {profile.family} model does not take live.turn_coverage = {turn_coverage[:60]}.")
     if manual_turns and detection is not None:
-        raise ConfigError("Voice detection cannot be tuned where the button marks the turns")
+        raise ConfigError("[vad] tunes the service's voice detector, which is off where the button marks the turns")
+    if manual_turns and not interruptible:
+        raise ConfigError("live.interruptible = false is for the open microphone; a pressed button always interrupts")
+    if profile.continuous:
+        if wanted or detection is not None or not interruptible:
+            raise ServiceRefused(
+                f"A {profile.family} model knows no turns; leave [vad], live.turn_coverage and live.interruptible out."
+            )
+        return None
     automatic = None
     if manual_turns:
         automatic = messages.AutomaticActivityDetection(disabled=True)
@@ -297,7 +327,7 @@ def _realtime(
 
 def _sensitivity(side: str, name: str) -> str | None:
     if name and name not in _SENSITIVITIES:
-        raise ConfigError(f'The sensitivity "{name[:40]}" does not exist; allowed are high and low')
+        raise ConfigError(f'The sensitivity "{name[:40]}" does not exist; [vad] knows high and low')
     return f"{side}_SENSITIVITY_{_SENSITIVITIES[name]}" if name else None
 
 
@@ -306,7 +336,9 @@ def _compression(sizes: tuple[int, int] | None) -> messages.ContextWindowCompres
         return None
     trigger, target = sizes
     if trigger < 0 or target < 0 or (trigger and target >= trigger):
-        raise ConfigError(f"Compression from {trigger} to {target} tokens makes no sense; the second must be smaller")
+        raise ConfigError(
+            f"live.compress_to_tokens = {target} must be smaller than live.compress_at_tokens = {trigger}"
+        )
     return messages.ContextWindowCompression(
         sliding_window=messages.SlidingWindow(target_tokens=target or None), trigger_tokens=trigger or None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.errors import ConfigError, Fault, ServiceRefused
-from edge_agent.live.models import FAMILIES, ONLY_ACTIVITY, VOICES, check_voice, model_id, profile_for
+from edge_agent.live.models import FAMILIES, ONLY_ACTIVITY, blocked, model_id, profile_for, wants_more
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,30 @@ def test_what_is_no_model_name_is_a_wrong_setting(model: str) -> None:
         profile_for(model)
 
 
-def test_there_are_thirty_voices_and_case_does_not_matter() -> None:
-    assert len(set(VOICES)) == 30
-    assert [check_voice(voice.upper()) for voice in VOICES] == list(VOICES)
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "RESPONSE_REJECTED",
+        "PROHIBITED_INPUT_CONTENT",
+        "INPUT_TEXT_CONTAIN_PROMINENT_PERSON_PROHIBITED",
+        "INPUT_IMAGE_CELEBRITY",
+        "BLOCKLIST",
+        "UNSAFE_PROMPT_FOR_IMAGE_GENERATION",
+        "GENERATED_AUDIO_SAFETY",
+        "GENERATED_CONTENT_BLOCKLIST",
+        "GENERATED_IMAGE_IDENTIFIABLE_PEOPLE",
+        "GENERATED_OTHER",
+        "GENERATED_HOLOGRAM_SAFETY",
+    ],
+)
+def test_a_turn_that_ended_for_what_it_was_about_is_known_by_its_reason(reason: str) -> None:
+    assert blocked(reason)
+    assert not wants_more(reason)
 
 
-def test_a_voice_that_does_not_exist_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean .*Puck"):
-        check_voice("Pucks")
-    with pytest.raises(ConfigError, match="the voices are Achernar, "):
-        check_voice("qqqqqq")
+@pytest.mark.parametrize(
+    "reason", ["", "TURN_COMPLETE_REASON_UNSPECIFIED", "MALFORMED_FUNCTION_CALL", "NEED_MORE_INPUT", "SOMETHING_NEW"]
+)
+def test_other_reasons_blame_nobody(reason: str) -> None:
+    assert not blocked(reason)
+    assert wants_more(reason) is (reason == "NEED_MORE_INPUT")

@@ -56,10 +56,9 @@ def test_turn_coverage_is_always_said_and_leaves_video_out_without_a_camera(mode
 
 
 def test_another_turn_coverage_may_be_asked_for_if_the_model_knows_it() -> None:
-    wanted = "TURN_INCLUDES_ALL_INPUT"
-    assert setup(OLD, turn_coverage=wanted)["realtimeInputConfig"]["turnCoverage"] == wanted
-    with pytest.raises(ServiceRefused):
-        setup(NATIVE, turn_coverage="TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO")
+    assert setup(OLD, turn_coverage="all-input")["realtimeInputConfig"]["turnCoverage"] == "TURN_INCLUDES_ALL_INPUT"
+    with pytest.raises(ServiceRefused, match=r"live\.turn_coverage"):
+        setup(NATIVE, turn_coverage="audio-activity-and-all-video")
 
 
 @pytest.mark.parametrize("model", TALKING)
@@ -82,7 +81,12 @@ def test_a_pinned_language_needs_no_instruction() -> None:
 
 def test_captions_can_be_left_out_and_words_hinted_at() -> None:
     assert "Transcription" not in json.dumps(setup(captions=False))
-    assert setup(vocabulary=["Zwinger"])["inputAudioTranscription"] == {"customVocabulary": ["Zwinger"]}
+    assert setup(vocabulary=["Zwinger"], caption_languages=["de-DE"])["inputAudioTranscription"] == {
+        "languageCodes": ["de-DE"],
+        "customVocabulary": ["Zwinger"],
+    }
+    with pytest.raises(ConfigError, match=r"captions\.languages"):
+        setup(caption_languages=["German"[:1]])
 
 
 def test_a_handle_continues_a_session() -> None:
@@ -128,6 +132,21 @@ def test_voice_detection_wishes() -> None:
     }
 
 
+def test_a_translating_model_gets_its_language_and_nothing_that_belongs_to_turns() -> None:
+    assert setup(TRANSLATE, translate_to="pl", echo_translation=True, voice="Puck") == {
+        "model": "models/gemini-3.5-live-translate-preview",
+        "generationConfig": {
+            "responseModalities": ["AUDIO"],
+            "translationConfig": {"targetLanguageCode": "pl", "echoTargetLanguage": True},
+        },
+        "sessionResumption": {},
+        "contextWindowCompression": {"triggerTokens": 25000, "slidingWindow": {"targetTokens": 8000}},
+        "inputAudioTranscription": {},
+        "outputAudioTranscription": {},
+    }
+    assert setup(TRANSLATE, translate_to="pl", handle="h")["sessionResumption"] == {"handle": "h"}
+
+
 def test_a_transcribing_model_answers_in_text_and_has_no_voice() -> None:
     whole = setup(TRANSCRIBE, voice="Puck", captions=False)
     assert whole["generationConfig"] == {"responseModalities": ["TEXT"]}
@@ -148,6 +167,12 @@ def test_a_transcribing_model_answers_in_text_and_has_no_voice() -> None:
         (TRANSLATE, {"translate_to": "pl", "history": True}, ServiceRefused),
         (TRANSCRIBE, {"tools": [FunctionDeclaration(name="f")]}, ServiceRefused),
         (LIVE, {"translate_to": "pl"}, ServiceRefused),
+        (TRANSLATE, {"translate_to": "Polish, please"}, ConfigError),
+        (TRANSLATE, {"translate_to": "pl", "manual_turns": True}, ServiceRefused),
+        (TRANSLATE, {"translate_to": "pl", "camera": True}, ServiceRefused),
+        (TRANSLATE, {"translate_to": "pl", "detection": Detection(silence_ms=500)}, ServiceRefused),
+        (OLD, {"thinking_level": "low", "thinking_budget": 0}, ConfigError),
+        (LIVE, {"manual_turns": True, "interruptible": False}, ConfigError),
         (LIVE, {"voice": "Nobody"}, ConfigError),
         (LIVE, {"language": "German please"}, ConfigError),
         (LIVE, {"temperature": 3.0}, ConfigError),
