@@ -13,6 +13,7 @@ effect `now`, at the next `connection`, or at `restart`.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,11 +45,44 @@ def _live_url(value: str) -> str | None:
     return "wss://HOST[:PORT], or ws:// to this machine only"
 
 
+_PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}/[a-z][a-z0-9-]{1,39}")
+
+
 def _credential(value: str) -> str | None:
     kind, _, rest = value.partition(":")
-    if kind in {"file", "env", "ephemeral", "vertex"} and rest:
+    if kind == "ephemeral" and rest:
+        return _broker_url(rest)
+    if kind == "vertex" and rest:
+        return None if _PLACE.fullmatch(rest) else "vertex:PROJECT/LOCATION, such as vertex:museum-1/europe-west4"
+    if kind in {"file", "env"} and rest:
         return None
     return "file:NAME, env:NAME, ephemeral:URL or vertex:PROJECT/LOCATION"
+
+
+def _broker_url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return "ephemeral:https://HOST[:PORT][/PATH]"
+    if port == 0 or parts.username or parts.password or parts.query or parts.fragment:
+        return "ephemeral: with scheme, host, port and path only; secrets never stand in a URL, see [broker]"
+    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        return None
+    return "ephemeral:https://HOST[:PORT][/PATH], or http:// to this machine only"
+
+
+def _secret(value: str) -> str | None:
+    kind, _, rest = value.partition(":")
+    if not value or (kind in {"file", "env"} and rest):
+        return None
+    return "file:NAME, env:NAME or nothing; the secret itself does not go there"
+
+
+def _file(value: str) -> str | None:
+    kind, _, rest = value.partition(":")
+    return None if not value or (kind == "file" and rest) else "file:NAME, file:PATH or nothing"
 
 
 @dataclass(slots=True)
@@ -75,7 +109,8 @@ class Live:
     language: str = setting("", "BCP-47 code such as de-DE; empty: the model follows the speaker.", effect="connection")
     credential: str = setting(
         "file:gemini-key",
-        "Where the key lies: file:NAME in $CREDENTIALS_DIRECTORY or a path, env:NAME.",
+        "Where the key lies: file:NAME in $CREDENTIALS_DIRECTORY or a path, env:NAME; else ephemeral:URL, a broker "
+        "of short-lived tokens, or vertex:PROJECT/LOCATION, a Google Cloud account.",
         effect="connection",
         check=_credential,
         private=True,
@@ -103,6 +138,61 @@ class Live:
 
 
 @dataclass(slots=True)
+class Broker:
+    """The token broker that live.credential = "ephemeral:URL" names."""
+
+    certificate: str = setting(
+        "",
+        "This device's certificate for the broker (PEM, file:NAME or file:PATH); empty: none is shown.",
+        effect="connection",
+        check=_file,
+        private=True,
+    )
+    key: str = setting(
+        "",
+        "The private key of that certificate; empty: it stands in the certificate's file.",
+        effect="connection",
+        check=_file,
+        private=True,
+    )
+    ca: str = setting(
+        "",
+        "Certificates that the broker's own may be signed by, alone; empty: those the system trusts.",
+        effect="connection",
+        check=_file,
+        private=True,
+    )
+    secret: str = setting(
+        "",
+        "What this device shows the broker as a bearer token: file:NAME or env:NAME; empty: nothing.",
+        effect="connection",
+        check=_secret,
+        private=True,
+    )
+    timeout_s: float = setting(
+        8.0,
+        "The broker must have answered in this time; a person waits meanwhile.",
+        unit="s",
+        effect="connection",
+        check=between(1, 60),
+    )
+
+
+@dataclass(slots=True)
+class Vertex:
+    """The Google Cloud account behind live.credential = "vertex:PROJECT/LOCATION"."""
+
+    account: str = setting(
+        "",
+        "Key file of a service account, or configuration of a workload identity (file:NAME or file:PATH); "
+        "empty: application default credentials.",
+        effect="connection",
+        check=_file,
+        private=True,
+    )
+
+
+@dataclass(slots=True)
 class Link:
     """The network between the device and the service."""
 
@@ -115,6 +205,64 @@ class Link:
         0.0,
         "Data per day, both ways; at 80 % the device says so, at 100 % it stops talking until midnight; 0: no limit.",
         unit="MB",
+        effect="now",
+        check=between(0, 1_000_000),
+    )
+
+
+@dataclass(slots=True)
+class Budget:
+    """What talk may cost. Prices are the service's for the model in use; change them together with it."""
+
+    currency: str = setting(
+        "USD",
+        "The currency of the prices and caps, as it is shown.",
+        effect="now",
+        check=lambda v: None if v.isprintable() and 1 <= len(v.strip()) <= 8 else "a code such as USD or EUR",
+    )
+    audio_in: float = setting(
+        3.00, "Price of sound the model hears.", unit="per million tokens", effect="now", check=between(0, 10_000)
+    )
+    audio_out: float = setting(
+        12.00, "Price of sound the model speaks.", unit="per million tokens", effect="now", check=between(0, 10_000)
+    )
+    image_in: float = setting(
+        1.00, "Price of stills the model sees.", unit="per million tokens", effect="now", check=between(0, 10_000)
+    )
+    text_in: float = setting(
+        0.75, "Price of text the model reads.", unit="per million tokens", effect="now", check=between(0, 10_000)
+    )
+    text_out: float = setting(
+        4.50, "Price of text the model writes.", unit="per million tokens", effect="now", check=between(0, 10_000)
+    )
+    search: float = setting(
+        14.00, "Price of web searches the service makes.", unit="per thousand", effect="now", check=between(0, 10_000)
+    )
+    soft_per_day: float = setting(
+        0.0,
+        "Money per day from which the device asks for brevity, and sends stills only when asked for; 0: never.",
+        unit="currency",
+        effect="now",
+        check=between(0, 1_000_000),
+    )
+    hard_per_day: float = setting(
+        0.0,
+        "Money per day at which the device stops talking until midnight; 0: no limit.",
+        unit="currency",
+        effect="now",
+        check=between(0, 1_000_000),
+    )
+    soft_per_month: float = setting(
+        0.0,
+        "Money per calendar month from which the device asks for brevity, as for the day; 0: never.",
+        unit="currency",
+        effect="now",
+        check=between(0, 1_000_000),
+    )
+    hard_per_month: float = setting(
+        0.0,
+        "Money per calendar month at which the device stops talking until the next one; 0: no limit.",
+        unit="currency",
         effect="now",
         check=between(0, 1_000_000),
     )
@@ -334,7 +482,10 @@ class Config:
         "", "Folder with instruction.md, knowledge/*.md, greeting.txt, persona.toml.", effect="connection"
     )
     live: Live = field(default_factory=Live)
+    broker: Broker = field(default_factory=Broker)
+    vertex: Vertex = field(default_factory=Vertex)
     link: Link = field(default_factory=Link)
+    budget: Budget = field(default_factory=Budget)
     audio: Audio = field(default_factory=Audio)
     camera: Camera = field(default_factory=Camera)
     panel: Panel = field(default_factory=Panel)
@@ -395,6 +546,16 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
             f"{source}: live.message_ms = {config.live.message_ms} is not a multiple of "
             f"audio.block_ms = {config.audio.block_ms}"
         )
+    budget = config.budget
+    for period in ("day", "month"):
+        soft, hard = getattr(budget, f"soft_per_{period}"), getattr(budget, f"hard_per_{period}")
+        if hard and soft > hard:
+            raise ConfigError(
+                f"{source}: budget.soft_per_{period} = {soft:g} is above budget.hard_per_{period} = {hard:g}; "
+                "the notice would come after the end"
+            )
+    if config.broker.key and not config.broker.certificate:
+        raise ConfigError(f"{source}: broker.key is of no use without broker.certificate, which is empty")
     panel = config.panel
     light = panel.led_rgb_gpio or [panel.led_gpio]
     if len({panel.button_gpio, *light}) != 1 + len(light):

@@ -31,7 +31,8 @@ def test_every_setting_says_why_it_is_there(entry: Setting) -> None:
     assert len(entry.why) > 10
     assert entry.effect in {"now", "connection", "restart"}
     number_with_unit = entry.key.endswith(("_ms", "_s", "_db", "_px", "_kb", "_mb_per_day", "_mb", ".minutes"))
-    assert bool(entry.unit) == number_with_unit, "a quantity names its unit in key and table"
+    price_or_cap = entry.key.startswith("budget.") and entry.type == "a number"
+    assert bool(entry.unit) == (number_with_unit or price_or_cap), "a quantity names its unit in key and table"
 
 
 def test_every_default_is_allowed() -> None:
@@ -145,6 +146,10 @@ def test_any_value_survives_the_round_trip(persona: str, voice: str, volume: int
         ("[audio]\ninput = 'microphone'", ["audio.input", "pyaudio:NAME"]),
         ("[panel]\nled_rgb_gpio = [1, 2]", ["three BCM numbers"]),
         ("[panel]\nled_rgb_gpio = ['a']", ["must be a list of whole numbers"]),
+        ("[budget]\ncurrency = ' '", ["budget.currency", "USD"]),
+        ("[budget]\nhard_per_day = -1", ["budget.hard_per_day", "from 0"]),
+        ("[budget]\nsoft_per_day = 3\nhard_per_day = 2", ["soft_per_day = 3 is above", "hard_per_day = 2"]),
+        ("[budget]\nsoft_per_month = 9\nhard_per_month = 8", ["soft_per_month = 9", "hard_per_month = 8"]),
         ("[panel]\nled_gpio = 17", ["panel.led_gpio", "button_gpio = 17", "pin twice"]),
         ("[panel]\nled_rgb_gpio = [5, 5, 6]", ["panel.led_rgb_gpio", "pin twice"]),
         ("[wake]\nword = 'computer'", ["wake.word", "in this version"]),
