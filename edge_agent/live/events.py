@@ -151,10 +151,14 @@ class VoiceActivity(_Event, frozen=True):
 
 
 class Grounding(_Event, frozen=True):
-    """What the service searched for, and the pages found, each as (title, address)."""
+    """What the service searched for, and the pages found, each as (title, address).
+
+    `suggestions`: HTML with its styles, which Google's terms want shown unchanged beside the answer; "" if none came.
+    """
 
     queries: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]
+    suggestions: str = ""
 
     def __repr__(self) -> str:
         return f"Grounding({len(self.queries)} queries, {len(self.sources)} sources)"

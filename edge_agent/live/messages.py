@@ -301,11 +301,18 @@ class GroundingChunk(_Server):
     web: WebSource | None = None
 
 
+class SearchEntryPoint(_Server):
+    """Search suggestions as HTML with its styles, to be shown unchanged beside the answer."""
+
+    rendered_content: str | None = None
+
+
 class GroundingMetadata(_Server):
     """What was searched for, and found."""
 
     web_search_queries: list[str] | None = None
     grounding_chunks: list[GroundingChunk] | None = None
+    search_entry_point: SearchEntryPoint | None = None
 
 
 class ServerContent(_Server):

@@ -16,7 +16,8 @@ Receiving: `receive` takes a frame of either opcode and never raises, whatever i
 several parts and several fields; events come out in the order content, captions, grounding, generation complete,
 interrupted, turn complete, interaction, waiting, calls, cancellations, voice activity, resumption, go away, usage.
 What the device has no use for is `Ignored`, what cannot be read is `Malformed`; both name it without quoting content.
-Thought parts are never sound. A sample cut in two by a message boundary is put together again.
+Thought parts are never sound. A sample cut in two by a message boundary is put together again. A model that speaks
+without turns also sends digital silence; that is `Ignored`, or the device would seem to speak for ever.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ __all__ = [
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a minute of answer in one message; the service sends 2 to 15 kB
 MAX_CALLS = 128  # calls of one message; the service declares at most 512 functions and calls a few
 MAX_SOURCES = 32  # pages of one grounding; more is no caption any more
+MAX_SUGGESTIONS = 64 * 1024  # characters of HTML; a widget with its styles has about 5 000
 INPUT_RATE = 16_000  # Hz, the model's native input
 OUTPUT_RATE = 24_000  # Hz, where the mime type names none
 
@@ -143,6 +145,7 @@ class LiveProtocol:
     def image(self, picture: bytes) -> bytes:
         """Return a message with one still, JPEG or PNG; the service looks at no more than one a second."""
         self._refuse_early()
+        self._refuse_all_but_sound("pictures")
         for magic, head in _IMAGE_HEADS:
             if picture.startswith(magic):
                 return head + binascii.b2a_base64(picture, newline=False) + _BLOB_TAIL
@@ -151,6 +154,7 @@ class LiveProtocol:
     def text(self, text: str) -> bytes:
         """Return a message with live text; like speech, it counts as activity of the user."""
         self._refuse_early()
+        self._refuse_all_but_sound("text")
         return messages.encode(messages.ClientMessage(realtime_input=messages.RealtimeInput(text=_utf8(text))))
 
     def turn(self, text: str, turn_complete: bool = True, *, picture: bytes = b"") -> bytes:
@@ -310,6 +314,8 @@ class LiveProtocol:
             pcm = self._half_sample + pcm
             whole = len(pcm) & ~1
             pcm, self._half_sample = pcm[:whole], pcm[whole:]
+        if self._profile.continuous and pcm.count(0) == len(pcm):
+            return Ignored("silence")
         return Audio(pcm, rate)
 
     def _refuse_early(self) -> None:
@@ -317,6 +323,10 @@ class LiveProtocol:
             raise ProtocolMisuse("Nothing may be sent before the service has completed the setup.")
         if self._history_due:
             raise ProtocolMisuse("This session was announced with a history; the history must be sent first.")
+
+    def _refuse_all_but_sound(self, what: str) -> None:
+        if not self._profile.conversation:
+            raise ProtocolMisuse(f"The {self._profile.family} model listens to sound only; it takes no {what}.")
 
     def _refuse_content(self) -> None:
         if self._profile.client_content != "always":
@@ -397,9 +407,11 @@ def _voice_event(activity: messages.ServerVoiceActivity | None, signal: messages
 
 def _grounding(metadata: messages.GroundingMetadata) -> Grounding:
     pages = [chunk.web for chunk in metadata.grounding_chunks or () if chunk.web is not None]
+    widget = (metadata.search_entry_point and metadata.search_entry_point.rendered_content) or ""
     return Grounding(
         tuple((metadata.web_search_queries or ())[:MAX_SOURCES]),
         tuple((page.title or "", page.uri or "") for page in pages[:MAX_SOURCES]),
+        widget if len(widget) <= MAX_SUGGESTIONS else "",  # half of a widget is not the widget
     )
 
 

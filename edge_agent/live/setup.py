@@ -2,8 +2,7 @@
 
     profile = profile_for(config.live.model)
     setup = build_setup(model=config.live.model, profile=profile, voice="Puck", language="", instruction="...",
-    tools=[],
-                        handle=None, manual_turns=True, captions=True, camera=False)
+                        tools=[], handle=None, manual_turns=True, captions=True, camera=False)
 
 Always in it: one response modality, explicit `turnCoverage` (its default differs by model, and with all video a
 camera would be billed while nobody talks), session resumption, and compression of the context with explicit sizes

@@ -256,7 +256,7 @@ EXPECTED: dict[int, list[e.ServerEvent]] = {
     29: [AUDIO, e.TurnComplete("", False), e.Interaction("IN_PROGRESS", False)],
     30: [e.TurnComplete("", True), e.Interaction("IDLE", True)],
     31: [e.TurnComplete("", True), e.Interaction("REQUIRES_ACTION", True)],
-    32: [e.Grounding(("weather",), (("Example", "https://example.com"),))],
+    32: [e.Grounding(("weather",), (("Example", "https://example.com"),), "<div/>")],
     33: [e.Ignored("serverContent.urlContextMetadata")],
     34: [e.ToolCall((e.Call("fc-1", "set_led", {"on": True}), e.Call("fc-2", "get_temperature", {})))],
     35: [e.ToolCall((e.Call("fc-3", "ping", {}),))],

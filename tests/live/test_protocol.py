@@ -119,6 +119,41 @@ def test_a_model_that_takes_history_only_gets_no_turn_in_mid_session() -> None:
     protocol.text("live text is fine")
 
 
+def test_a_translator_gets_sound_and_nothing_else() -> None:
+    protocol = ready("gemini-3.5-live-translate-preview", translate_to="pl")
+    assert protocol.audio(b"\1\0")
+    assert protocol.audio_stream_end()
+    for say in (
+        lambda: protocol.text("Hello"),
+        lambda: protocol.turn("Hello"),
+        lambda: protocol.image(b"\xff\xd8"),
+        protocol.stop_answer,
+        protocol.activity_start,
+        lambda: protocol.history([("user", "Hello")]),
+    ):
+        with pytest.raises(ProtocolMisuse):
+            say()
+
+
+def test_the_silence_of_a_translator_is_no_speech_and_that_of_a_talker_is_a_pause() -> None:
+    translator = ready("gemini-3.5-live-translate-preview", translate_to="pl")
+    assert translator.receive(sound(bytes(4800))) == [e.Ignored("silence")]
+    assert translator.receive(sound(bytes(4798) + b"\1\0")) == [e.Audio(bytes(4798) + b"\1\0", 24_000)]
+    assert ready().receive(sound(bytes(4800))) == [e.Audio(bytes(4800), 24_000)]
+
+
+def test_search_suggestions_are_passed_on_whole_or_not_at_all() -> None:
+    def suggested(html: str) -> e.ServerEvent:
+        entry = {"webSearchQueries": ["weather"], "searchEntryPoint": {"renderedContent": html}}
+        (event,) = ready().receive(json.dumps({"serverContent": {"groundingMetadata": entry}}))
+        return event
+
+    assert suggested("<style>a{}</style><div>weather</div>") == e.Grounding(
+        ("weather",), (), "<style>a{}</style><div>weather</div>"
+    )
+    assert suggested("x" * 100_000) == e.Grounding(("weather",), ())
+
+
 def test_the_answer_can_be_stopped_without_speech() -> None:
     assert json.loads(ready().stop_answer()) == {"clientContent": {"turnComplete": False}}
 
