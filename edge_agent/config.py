@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from edge_agent.errors import ConfigError
+from edge_agent.mcp_table import McpServer
+from edge_agent.mcp_table import check as check_mcp
 from edge_agent.settings import Setting, between, device, keep, read_table, setting, walk
 
 DEFAULT_PATH = Path("/etc/edge-agent/config.toml")
@@ -493,6 +495,7 @@ class Config:
     conversation: Conversation = field(default_factory=Conversation)
     captions: Captions = field(default_factory=Captions)
     tools: Tools = field(default_factory=Tools)
+    mcp: dict[str, McpServer] = field(default_factory=dict)
     control: Control = field(default_factory=Control)
     recorder: Recorder = field(default_factory=Recorder)
 
@@ -563,6 +566,8 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
         raise ConfigError(
             f"{source}: {key} and panel.button_gpio = {panel.button_gpio} use one pin twice; every wire needs its own"
         )
+    for name, server in config.mcp.items():
+        check_mcp(name, server, source=source)
     return config
 
 
@@ -572,11 +577,20 @@ def settings(config: Config) -> Iterator[Setting]:
 
 
 def changes(old: Config, new: Config) -> list[Setting]:
-    """Return the settings of `new` whose value differs from `old`; their `effect` says when each takes hold."""
-    before = {entry.key: entry.value for entry in settings(old)}
-    return [entry for entry in settings(new) if before[entry.key] != entry.value]
+    """Return the settings of `new` whose value differs from `old`; their `effect` says when each takes hold.
+
+    A setting of a table `[mcp.NAME]` that only one of the two has counts as its default in the other.
+    """
+    before = {entry.key: entry for entry in settings(old)}
+    after = {entry.key: entry for entry in settings(new)}
+    changed = [entry for key, entry in after.items() if before.get(key, _fresh(entry)).value != entry.value]
+    return changed + [_fresh(entry) for key, entry in before.items() if key not in after and entry != _fresh(entry)]
 
 
 def adopt(old: Config, new: Config) -> Config:
     """Return `new` with every setting that takes effect at a restart as it stands in `old`."""
     return cast("Config", keep(old, new, "restart"))
+
+
+def _fresh(entry: Setting) -> Setting:
+    return replace(entry, value=entry.default)

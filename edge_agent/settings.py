@@ -7,8 +7,9 @@
     audio = read_table(Audio, {"volume": 70}, source="config.toml")     # ConfigError: file, key, fault, what is allowed
     list(walk(audio))                                                   # Setting values for show and explain
 
-A table is a dataclass; a field that is a dataclass is a table within it. Values are bool, int, float, str, a Literal of
-strings, or a list of int or str. Pure.
+A table is a dataclass; a field that is a dataclass is a table within it, and one that is a `dict[str, dataclass]`
+holds tables whose names the owner chooses (`[mcp.NAME]`). Values are bool, int, float, str, a Literal of strings, or a
+list of int or str. Pure.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -24,6 +26,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from edge_agent.errors import ConfigError
 
 Effect = Literal["now", "connection", "restart"]
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")  # of a table the owner names: short in a key, bare in TOML
 Check = Callable[[Any], str | None]
 """Takes a value of the right type, returns what is allowed when it is refused, None when it is fine."""
 
@@ -104,6 +107,8 @@ def read_table(cls: type[Any], tree: Any, *, source: str, prefix: str = "") -> A
         hint = hints[key]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             values[key] = read_table(hint, value, source=source, prefix=f"{prefix}{key}.")
+        elif get_origin(hint) is dict:
+            values[key] = _named(get_args(hint)[1], value, source=source, prefix=f"{prefix}{key}.")
         else:
             values[key] = _value(hint, value, fields[key], f"{source}: {prefix}{key}")
     return cls(**values)
@@ -118,6 +123,9 @@ def walk(table: Any, prefix: str = "") -> Iterator[Setting]:
         value = getattr(table, declared.name)
         if dataclasses.is_dataclass(value):
             tables.append((value, f"{prefix}{declared.name}."))
+            continue
+        if isinstance(value, dict):
+            tables += [(one, f"{prefix}{declared.name}.{name}.") for name, one in value.items()]
             continue
         hint = hints[declared.name]
         kind = (
@@ -141,6 +149,13 @@ def walk(table: Any, prefix: str = "") -> Iterator[Setting]:
         yield from walk(value, deeper)
 
 
+def named_tables(table: Any) -> Iterator[Setting]:
+    """Yield the settings of the tables an owner may add, with their defaults, under the name NAME."""
+    for name, hint in get_type_hints(type(table)).items():
+        if get_origin(hint) is dict:
+            yield from walk(get_args(hint)[1](), f"{name}.NAME.")
+
+
 def keep(old: Any, new: Any, effect: Effect) -> Any:
     """Return `new` with every setting of this effect as it stands in `old`, a table of the same class."""
     values = {}
@@ -148,9 +163,24 @@ def keep(old: Any, new: Any, effect: Effect) -> Any:
         before, after = getattr(old, declared.name), getattr(new, declared.name)
         if dataclasses.is_dataclass(after):
             values[declared.name] = keep(before, after, effect)
+        elif isinstance(after, dict):
+            values[declared.name] = {
+                name: keep(before[name], one, effect) if name in before else one for name, one in after.items()
+            }
         else:
             values[declared.name] = before if declared.metadata["effect"] == effect else after
     return type(new)(**values)
+
+
+def _named(cls: type[Any], tree: Any, *, source: str, prefix: str) -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: {prefix.rstrip('.')} must hold tables [{prefix}NAME], not {_toml_name(tree)}")
+    for name in tree:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{source}: {prefix}{name[:60]!r}: a name has up to 32 small letters, digits, _ and -, a letter first"
+            )
+    return {name: read_table(cls, one, source=source, prefix=f"{prefix}{name}.") for name, one in tree.items()}
 
 
 def _value(hint: Any, value: Any, declared: dataclasses.Field[Any], where: str) -> Any:

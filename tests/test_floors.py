@@ -23,7 +23,7 @@ FLOORS: dict[str, int] = {
     "__main__": 1, "cli": 1, "run": 1,
     "agent": 2, "simulator": 2, "demo": 2, "bench": 2, "doctor": 2, "rehearsal": 2,
     "live": 3, "audio": 3, "vision": 3, "conversation": 3, "tools": 3, "ota": 3,
-    "errors": 4, "config": 4, "settings": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4, "wake": 4,
+    "errors": 4, "config": 4, "settings": 4, "mcp_table": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4, "wake": 4,
     "service": 4,
 }  # fmt: skip
 """Part of the program -> its floor, 1 at the top."""

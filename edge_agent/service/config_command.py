@@ -20,7 +20,7 @@ from typing import Any
 
 from edge_agent.config import DEFAULT_PATH, Config, load, settings
 from edge_agent.errors import EXIT_CONFIG, EXIT_OK, EXIT_USAGE, ConfigError
-from edge_agent.settings import Setting
+from edge_agent.settings import Setting, named_tables
 
 _EFFECTS = {
     "now": "at once after a reload",
@@ -88,7 +88,7 @@ def explanation(entry: Setting) -> Iterator[str]:
 
 
 def _explain(key: str, config: Config) -> int:
-    known = list(settings(config))
+    known = [*settings(config), *named_tables(config)]
     wanted = [entry for entry in known if not key or entry.key == key or entry.key.startswith(key + ".")]
     if not wanted:
         close = difflib.get_close_matches(key, [entry.key for entry in known], n=1, cutoff=0.5)
