@@ -1,0 +1,229 @@
+"""A whole device in virtual time: the real agent, the real connection, the real twin; devices of sound are of air.
+
+    async def story() -> None:
+        async with Twin(Script(), clock=asyncio.get_running_loop().time) as twin, VirtualDevice(folder, twin) as device:
+            said = await device.ask_aloud(3.0)          # press, speak, release
+            await device.until(state="speaking")
+            device.lights, device.cues, device.prompts  # what the person saw and heard, with times
+
+    run(story())
+
+Faked are the two sound devices (`sound.Air`), the TCP line between device and twin (`wire.Network`), and time
+(`loop.VirtualLoop`); nothing else. The button is pressed where `ctl press` presses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from unittest import mock
+
+from virtual.loop import VirtualLoop, network
+from virtual.sound import Air, Utterance
+from virtual.wire import Network
+
+from edge_agent import config as settings
+from edge_agent.agent import Agent
+from edge_agent.simulator import Twin
+
+LOOK_S = 0.01
+BEFORE_PRESS_S = 0.3  # people begin to speak before their finger is down; the pre-roll is 0.5 s
+AFTER_SPEECH_S = 0.2  # and let go a little after the last syllable
+
+
+class VirtualDevice:
+    """One running agent; `tables` are of the configuration, laid over a quiet kiosk.
+
+    Args:
+        folder: for the key, the state and the control socket.
+        twin: the service; None: an address where nobody listens.
+        keep_sound: keep what the loudspeaker plays.
+        ssl_context: whom to trust where the twin speaks TLS.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        twin: Twin | None,
+        *,
+        keep_sound: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+        **tables: Any,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        key = folder / "key"
+        if not key.exists():
+            key.write_text("test-key")
+            key.chmod(0o600)
+        tree: dict[str, Any] = {
+            "mode": "kiosk",
+            "live": {"url": twin.url if twin else "ws://127.0.0.1:9", "credential": f"file:{key}"},
+            "audio": {
+                "input": "silence:",
+                "output": "null:",
+                "mic_gain_db": 0.0,
+                "mic_channel": "left",
+                "volume": 100,
+            },
+            "panel": {"pins": "none"},
+            "tools": {"folder": str(folder / "tools")},
+            "control": {"socket": str(folder / "c.sock")},
+        }
+        for name, table in tables.items():
+            tree[name] = {**tree.get(name, {}), **table} if isinstance(table, dict) else table
+        self.tree = tree
+        self.air = Air(keep=keep_sound)
+        self.events: list[dict[str, Any]] = []
+        """All watch events so far."""
+        self.lights: list[tuple[float, str]] = []
+        """Every light that was shown, with its time."""
+        self.cues: list[tuple[float, str]] = []
+        """Every short sound, with its time."""
+        self.prompts: list[tuple[float, str]] = []
+        """Every sentence of the device's own, with its time."""
+        self.keep_events = True
+        self._ssl_context = ssl_context
+        self._patches = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.loop = asyncio.get_running_loop()
+        self._patches.enter_context(mock.patch("edge_agent.agent.agent.Sound", self.air.sound))
+        self._patches.enter_context(self.network.as_kernel())
+        self.agent = Agent(settings.parse(self.tree, source="test"), ssl_context=self._ssl_context)
+        self._run = asyncio.create_task(self.agent.run())
+        cue = self.agent.talk.engine.cue
+
+        def noted(name: str) -> None:
+            self.cues.append((self.loop.time(), name))
+            cue(name)
+
+        self.agent.talk.engine.cue = noted  # type: ignore[method-assign]
+        self.agent._reports.to = self._note
+        await self._until(lambda: self._run.done() or self.state != "starting", 10.0)
+        if self._run.done():
+            self._run.result()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._patches:
+            self.network.heal()
+            self.agent.stop()
+            code = await asyncio.wait_for(self._run, 10.0)
+            assert code == 0, f"the agent ended with {code}"
+
+    @property
+    def network(self) -> Network:
+        """The line to the service."""
+        return network()
+
+    @property
+    def state(self) -> str:
+        """The state as `ctl status` shows it."""
+        return self.agent.talk.machine.shown_state
+
+    @property
+    def now(self) -> float:
+        """The time, seconds."""
+        return self.loop.time()
+
+    def status(self) -> dict[str, Any]:
+        """What `ctl status` shows."""
+        return self.agent.status()
+
+    async def do(self, verb: str, **parameters: Any) -> dict[str, Any]:
+        """What `ctl` does."""
+        return await self.agent._request({"do": verb, **parameters})
+
+    async def press(self) -> None:
+        """The finger goes down."""
+        await self.do("press")
+
+    async def release(self) -> None:
+        """The finger comes up."""
+        await self.do("release")
+
+    async def tap(self) -> None:
+        """Press shortly."""
+        await self.press()
+        await asyncio.sleep(0.1)
+        await self.release()
+
+    async def ask_aloud(self, seconds: float = 2.0) -> Utterance:
+        """Hold the button and speak: the first syllable before the finger is down, the finger up after the last."""
+        said = await self.begin_to_ask(seconds)
+        await asyncio.sleep(max(0.0, said.ends + AFTER_SPEECH_S - self.now))
+        await self.release()
+        return said
+
+    async def begin_to_ask(self, seconds: float = 2.0) -> Utterance:
+        """Begin to speak, and press."""
+        said = self.air.say(seconds)
+        await asyncio.sleep(BEFORE_PRESS_S)
+        await self.press()
+        return said
+
+    async def say_aloud(self, seconds: float = 2.0) -> Utterance:
+        """Speak into an open microphone, and wait until it is said."""
+        said = self.air.say(seconds)
+        await asyncio.sleep(seconds)
+        return said
+
+    async def until(
+        self, condition: Callable[[dict[str, Any]], bool] | None = None, within_s: float = 30.0, **wanted: Any
+    ) -> float:
+        """Wait for a status; returns how long that took, seconds."""
+        began = self.now
+
+        def holds() -> bool:
+            status = self.status()
+            return all(status[key] == value for key, value in wanted.items()) and (
+                condition is None or condition(status)
+            )
+
+        await self._until(holds, within_s, lambda: f"never saw {wanted or condition}; now {self.status()}")
+        return self.now - began
+
+    async def event(self, event: str, within_s: float = 30.0, **wanted: Any) -> dict[str, Any]:
+        """Wait for a watch event, also a past one."""
+
+        def found() -> dict[str, Any] | None:
+            for one in self.events:
+                if one["event"] == event and all(one.get(key) == value for key, value in wanted.items()):
+                    return one
+            return None
+
+        await self._until(lambda: found() is not None, within_s, lambda: f"never heard of {event} {wanted}")
+        one = found()
+        assert one is not None
+        return one
+
+    async def _until(
+        self, condition: Callable[[], bool], within_s: float, complaint: Callable[[], str] = lambda: "waited in vain"
+    ) -> None:
+        end = self.now + within_s
+        while not condition():
+            assert self.now < end, complaint()
+            await asyncio.sleep(LOOK_S)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "light":
+                self.lights.append((event["t"], event["light"]))
+            case "prompt":
+                self.prompts.append((event["t"], event["name"]))
+        if self.keep_events:
+            self.events.append(event)
+
+
+def virtual_loop() -> VirtualLoop:
+    """Return the running loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
