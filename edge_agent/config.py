@@ -137,6 +137,61 @@ class Live:
         "After a cut: send an open turn younger than 15 s again whole, or only what was not yet written.",
         effect="now",
     )
+    interruptible: bool = setting(
+        True, "Speech cuts an answer off; false: it is heard to its end (open microphone only).", effect="connection"
+    )
+    turn_coverage: Literal["", "only-activity", "all-input", "audio-activity-and-all-video"] = setting(
+        "",
+        "What of sound and stills becomes part of a turn, and is billed; empty: only speech, with a camera its stills.",
+        effect="connection",
+    )
+    thinking: Literal["", "minimal", "low", "medium", "high"] = setting(
+        "", "How long the model thinks, for families that take a level; empty: the model's own.", effect="connection"
+    )
+    thinking_budget: int = setting(
+        -1,
+        "Tokens the model may think with, for families that take a budget; 0: none, -1: the model's own.",
+        effect="connection",
+        check=between(-1, 65_536),
+    )
+    temperature: float = setting(
+        -1.0,
+        "Of sampling, 0 to 2: low is even, high is lively; -1: the model's own.",
+        effect="connection",
+        check=lambda v: None if v == -1 or 0 <= v <= 2 else "a number from 0 to 2, or -1 for the model's own",
+    )
+    media_resolution: Literal["", "low", "medium", "high"] = setting(
+        "",
+        "How closely stills are looked at: low takes 64 tokens each, medium and high 256; empty: the model's own.",
+        effect="connection",
+    )
+    google_search: bool = setting(
+        False, "Let the model search the web; it costs extra, and the key needs quota for it.", effect="connection"
+    )
+    translate_to: str = setting(
+        "", "BCP-47 code that the translation model translates into; no other model takes it.", effect="connection"
+    )
+    echo_translation: bool = setting(
+        False, "The translation model repeats what is already said in that language.", effect="connection"
+    )
+    compress_at_tokens: int = setting(
+        25_000,
+        "The context is cut once it holds so many tokens, every one billed with every turn; 0: never, "
+        "and a session ends after about 15 minutes.",
+        effect="connection",
+        check=lambda v: None if v == 0 or 5_000 <= v <= 128_000 else "0, or a whole number from 5000 to 128000",
+    )
+    compress_to_tokens: int = setting(
+        8_000,
+        "What is kept of it, the newest; 0: half of compress_at_tokens.",
+        effect="connection",
+        check=between(0, 128_000),
+    )
+    initial_history: str = setting(
+        "",
+        "A TOML file of earlier turns that every conversation begins with; history.toml in the persona folder wins.",
+        effect="connection",
+    )
 
 
 @dataclass(slots=True)
@@ -425,11 +480,47 @@ class Conversation:
 
 
 @dataclass(slots=True)
+class Vad:
+    """The service's own voice detector; the open microphone only."""
+
+    start: Literal["", "high", "low"] = setting(
+        "", "How readily speech begins: high for quiet talkers, low for noisy rooms.", effect="connection"
+    )
+    end: Literal["", "high", "low"] = setting(
+        "", "How readily it ends: high answers sooner, low waits for slow talkers.", effect="connection"
+    )
+    prefix_padding_ms: int = setting(
+        0,
+        "How long speech must last to count as a start; 0: the service's own.",
+        unit="ms",
+        effect="connection",
+        check=between(0, 2000),
+    )
+    silence_ms: int = setting(
+        0,
+        "Silence that ends a turn: 500 to 800 is good, less chops sentences; 0: the service's own, about 800. "
+        "Not every model minds it.",
+        unit="ms",
+        effect="connection",
+        check=between(0, 10_000),
+    )
+
+
+@dataclass(slots=True)
 class Captions:
     """What was said, as text."""
 
     show: bool = setting(True, "Ask the service for transcripts and show them in `ctl watch`.", effect="connection")
     file: str = setting("", "A file that captions are appended to; empty: they never touch the disk.", effect="now")
+    languages: list[str] = setting(  # noqa: RUF009  a field with a factory, not a shared list
+        [], "BCP-47 codes of what people speak here, a hint for the transcripts; empty: any.", effect="connection"
+    )
+    vocabulary: list[str] = setting(  # noqa: RUF009  a field with a factory, not a shared list
+        [],
+        "Names and words that transcripts should get right; about a hundred help, more do not.",
+        effect="connection",
+        check=lambda v: None if len(v) <= 1000 and all(v) else "up to 1000 words or phrases, none of them empty",
+    )
 
 
 @dataclass(slots=True)
@@ -493,6 +584,7 @@ class Config:
     panel: Panel = field(default_factory=Panel)
     wake: Wake = field(default_factory=Wake)
     conversation: Conversation = field(default_factory=Conversation)
+    vad: Vad = field(default_factory=Vad)
     captions: Captions = field(default_factory=Captions)
     tools: Tools = field(default_factory=Tools)
     mcp: dict[str, McpServer] = field(default_factory=dict)
