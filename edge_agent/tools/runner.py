@@ -10,6 +10,9 @@ is not cancelled is answered exactly once, in the order of completion: with `{"r
 `{"error": sentence}` for an unknown tool, bad arguments, an exception, a deadline passed, or an answer over 16 KiB of
 JSON. Nothing a tool does raises here. An async function must not block: it shares the loop with the line.
 
+A tool that does not end when it is cancelled is left behind: its caller is answered all the same. An async one may take
+two seconds of `close` to end.
+
 A thread cannot be ended from outside: a function that hangs keeps its thread (a daemon thread, so it does not hold up
 the end of the process) and its place among the eight; while all eight hang, further calls are answered with an error.
 """
@@ -22,9 +25,9 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,6 +39,10 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 16 * 1024  # of JSON; the model reads it all, and every turn bills it again
 MAX_RUNNING = 8  # a model calls one or two at a time; more are hanging
 MAX_ERROR_CHARACTERS = 300
+CLOSE_S = 2.0  # what async tools may take to end with the daemon, a server's child process included
+
+_Entry = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
+_SCHEDULING: dict[Scheduling, _Entry] = {"when-idle": "WHEN_IDLE", "interrupt": "INTERRUPT", "silent": "SILENT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,8 @@ class Answer:
     response: dict[str, Any]
     """`{"result": value}` or `{"error": sentence}`; plain JSON values."""
     seconds: float
-    scheduling: Scheduling | None = None
+    scheduling: _Entry | None = None
+    """How the answer enters the talk, as the Live API spells it; None for a tool the model waits for."""
 
     @property
     def ok(self) -> bool:
@@ -79,6 +87,7 @@ class ToolRunner:
         self._on_answer = on_answer
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._running = 0
+        self._works: set[asyncio.Future[Any]] = set()
 
     @property
     def pending(self) -> frozenset[str]:
@@ -106,11 +115,11 @@ class ToolRunner:
                 task.cancel()
 
     async def close(self) -> None:
-        """Cancel every call and wait for the async ones."""
-        tasks = list(self._calls.values())
+        """Cancel every call and wait for the async ones, at most two seconds."""
+        ending: set[asyncio.Future[Any]] = {*self._calls.values(), *self._works}
         self.cancel(list(self._calls))
-        if tasks:
-            await asyncio.wait(tasks)
+        if ending:
+            await asyncio.wait(ending, timeout=CLOSE_S)
 
     async def run(self, call: Call) -> Answer:
         """Run one call and return its answer; raises nothing but the cancellation of the caller."""
@@ -125,8 +134,7 @@ class ToolRunner:
         except Exception as error:  # other people's code may fail in any way; the model is told
             log.warning("the tool %s failed", call.name, exc_info=True)
             response = _error(f"{call.name} failed: {type(error).__name__}: {error}")
-        scheduling = tool.options.scheduling if tool else None
-        return Answer(call.id, call.name, response, time.monotonic() - begin, scheduling)
+        return Answer(call.id, call.name, response, time.monotonic() - begin, _entry(tool))
 
     async def _answer(self, call: Call) -> None:
         answer = await self.run(call)
@@ -145,29 +153,38 @@ class ToolRunner:
         try:
             async with asyncio.timeout(deadline_s) as limit:
                 if inspect.iscoroutinefunction(tool.function):
-                    value = await self._run_async(tool, arguments)
+                    value = await self._run_async(tool.function(**arguments))
                 else:
                     value = await self._run_in_thread(tool, arguments)
                 if inspect.isawaitable(value):  # a plain function that hands back a coroutine
-                    value = await value
+                    value = await self._run_async(value)
         except TimeoutError:
             if not limit.expired():
                 raise  # the tool's own time-out, a failure like any other
             return _error(f"{call.name} took longer than {deadline_s:g} s and was given up")
         return _encoded(tool.name, value)
 
-    async def _run_async(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+    async def _run_async(self, work: Awaitable[Any]) -> Any:
+        """Await a tool's work in a task of its own: one that swallows its cancellation cannot hold the answer back."""
+        task = asyncio.ensure_future(work)
         self._running += 1
+        self._works.add(task)
+        task.add_done_callback(self._work_ended)
         try:
-            return await tool.function(**arguments)
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
+            task.cancel()
+            raise
+        if task.cancelled():
             # The tool cancelled itself, nobody cancelled us: that is a failure like any other.
-            raise RuntimeError("it cancelled itself") from None
-        finally:
-            self._running -= 1
+            raise RuntimeError("it cancelled itself")
+        return task.result()
+
+    def _work_ended(self, task: asyncio.Future[Any]) -> None:
+        self._running -= 1
+        self._works.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a call that was given up, nobody else will ask
 
     async def _run_in_thread(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         loop = asyncio.get_running_loop()
@@ -201,6 +218,12 @@ class ToolRunner:
         threading.Thread(target=work, name=f"tool {tool.name}", daemon=True).start()
         self._running += 1  # after the start, which may fail; `finish` runs on this loop, so never before this line
         return await done
+
+
+def _entry(tool: Tool | None) -> _Entry | None:
+    if tool is None or tool.options.scheduling is None or tool.options.behaviour == "blocking":
+        return None
+    return _SCHEDULING[tool.options.scheduling]
 
 
 def _encoded(name: str, value: Any) -> dict[str, Any]:

@@ -94,6 +94,28 @@ async def stubborn() -> str:
 
 
 @tool(deadline_s=0.02)
+async def deaf() -> None:
+    """Go on after being cancelled."""
+    while not gate.is_set():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+
+
+@tool(scheduling="when-idle", behaviour="non-blocking")
+async def timely() -> str:
+    """Answer when there is a pause."""
+    return "now"
+
+
+@tool(scheduling="interrupt", behaviour="blocking")
+async def awaited() -> str:
+    """Answer while the model waits."""
+    return "now"
+
+
+@tool(deadline_s=0.02)
 def hang() -> None:
     """Wait for the gate."""
     gate.wait(20)
@@ -109,7 +131,8 @@ _TOOLS: dict[str, Tool] = {
     function.__name__: declare(function)
     for function in (
         add, add_later, coroutine_from_a_plain_function, nothing, wrong, refuse, leave, stop_iteration, cancel_itself,
-        own_timeout, long_answer, just_fits, not_json, stubborn, hang, hang_later,
+        own_timeout, long_answer, just_fits, not_json, stubborn, hang, hang_later, deaf,
+        timely, awaited,
     )
 }  # fmt: skip
 
@@ -130,8 +153,11 @@ def _story(story: Callable[[ToolRunner, list[Answer]], Awaitable[None]]) -> list
     async def run() -> None:
         runner = ToolRunner(_TOOLS, deadline_s=10, on_answer=answers.append)
         await asyncio.wait_for(story(runner, answers), 20)
-        await runner.close()
-        gate.set()  # threads end while their loop still lives, so nothing is left behind
+        closing = asyncio.ensure_future(runner.close())
+        await asyncio.sleep(0)
+        gate.set()  # what does not end by itself ends now
+        await closing
+        await asyncio.sleep(0.02)  # threads end while their loop still lives, so nothing is left behind
 
     asyncio.run(run())
     return answers
@@ -177,6 +203,7 @@ def test_a_result(name: str, arguments: dict[str, Any], result: Any) -> None:
         ("not_json", {}, "not JSON"),
         ("hang", {}, "hang took longer than 0.02 s"),
         ("hang_later", {}, "hang_later took longer than 0.02 s"),
+        ("deaf", {}, "deaf took longer than 0.02 s"),
     ],
 )
 def test_whatever_goes_wrong_is_an_answer(name: str, arguments: dict[str, Any], part: str) -> None:
@@ -216,6 +243,16 @@ def test_a_cancelled_call_is_never_answered() -> None:
         await asyncio.sleep(0.05)
 
     assert [answer.id for answer in _story(story)] == ["c"]
+
+
+def test_how_an_answer_enters_the_talk_is_spelled_as_the_service_takes_it() -> None:
+    async def story(runner: ToolRunner, answers: list[Answer]) -> None:
+        runner.start([Call(name, name, {}) for name in ("timely", "awaited", "add_later", "fly")])
+        while len(answers) < 4:
+            await asyncio.sleep(0.001)
+
+    entries = {answer.id: answer.scheduling for answer in _story(story)}
+    assert entries == {"timely": "WHEN_IDLE", "awaited": None, "add_later": None, "fly": None}
 
 
 def test_a_doubled_id_is_answered_once() -> None:
