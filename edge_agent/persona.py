@@ -5,13 +5,21 @@
         knowledge/*.md       what it knows, in the order of the names
         greeting.txt         what it says first (optional)
         persona.toml         voice, language, max_knowledge_tokens (optional)
+        history.toml         turns that every conversation begins with, as if they had been spoken (optional)
 
     folder = PersonaFolder(Path("/srv/museum"))
     persona = folder.load()          # at every conversation: the files are read again only if one of them changed
     persona.compose()                # the system instruction
 
+A history shows the model by example how it talks; its file is a list of turns:
+
+    [[turn]]
+    user = "Are you real?"
+    [[turn]]
+    model = "As real as the bones above you."
+
 Everything that is wrong is a ConfigError with a sentence naming the file. Knowledge is sent with every connection and
-billed with every turn, so it is capped (8000 tokens unless persona.toml says otherwise).
+billed with every turn, so it is capped (8000 tokens unless persona.toml says otherwise), and so is the history.
 
 Token counts are an upper estimate without the model's tokenizer, which is not public: three characters of Latin script
 to a token (English has about four, German about three), two of Greek, Cyrillic, Arabic or Indic scripts, one of
@@ -29,9 +37,14 @@ from typing import Any
 from edge_agent.errors import ConfigError
 
 MAX_KNOWLEDGE_TOKENS = 8000  # default cap: about 15 pages, a fifth of a cent per turn
+MAX_HISTORY_TOKENS = 4000  # a dozen exchanges; it is billed with every turn until the context is cut
 MAX_FILE_BYTES = 4 << 20  # far beyond any cap; keeps a film named .md out of memory
 
 _SETTINGS = ("voice", "language", "max_knowledge_tokens")
+
+
+History = tuple[tuple[str, str], ...]
+"""Turns of a conversation in order, each as (role, text) with the role "user" or "model"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class Persona:
     greeting: str = ""
     voice: str = ""
     language: str = ""
+    history: History = ()
 
     @property
     def tokens(self) -> int:
@@ -129,7 +143,37 @@ def load_persona(folder: Path) -> Persona:
         greeting=_text(folder / "greeting.txt") or "",
         voice=settings["voice"],
         language=settings["language"],
+        history=read_history(folder / "history.toml") or (),
     )
+
+
+def read_history(path: Path) -> History | None:
+    """Read turns that a conversation begins with; None if there is no such file.
+
+    Raises:
+        ConfigError: names the file, the turn and what is wrong with it.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    listed = tree.pop("turn", [])
+    if tree or not isinstance(listed, list) or not listed:
+        raise ConfigError(f"{path}: must hold [[turn]] tables and nothing else, each with user or model")
+    turns = []
+    for number, turn in enumerate(listed, 1):
+        entries = list(turn.items()) if isinstance(turn, dict) else []
+        good = len(entries) == 1 and entries[0][0] in {"user", "model"} and isinstance(entries[0][1], str)
+        if not good or not entries[0][1].strip():
+            raise ConfigError(f'{path}: turn {number} must be user = "..." or model = "...", one of them, not empty')
+        turns.append((entries[0][0], entries[0][1].strip()))
+    total = sum(estimate_tokens(said) for _, said in turns)
+    if total > MAX_HISTORY_TOKENS:
+        raise ConfigError(f"{path}: about {total} tokens, more than the {MAX_HISTORY_TOKENS} allowed; leave turns out")
+    return tuple(turns)
 
 
 def estimate_tokens(text: str) -> int:
@@ -159,7 +203,8 @@ def _check_size(folder: Path, knowledge: list[Knowledge], cap: int) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [folder / "instruction.md", folder / "greeting.txt", folder / "persona.toml", *_knowledge_files(folder)]
+    names = ("instruction.md", "greeting.txt", "persona.toml", "history.toml")
+    return [*(folder / name for name in names), *_knowledge_files(folder)]
 
 
 def _knowledge_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent import persona as persona_module
 from edge_agent.errors import ConfigError
-from edge_agent.persona import Knowledge, Persona, PersonaFolder, estimate_tokens, load_persona
+from edge_agent.persona import Knowledge, Persona, PersonaFolder, estimate_tokens, load_persona, read_history
 
 
 @pytest.fixture
@@ -143,3 +143,39 @@ def test_the_estimate(text: str, tokens: int) -> None:
 def test_more_text_is_never_fewer_tokens(one: str, two: str) -> None:
     both = estimate_tokens(one + two)
     assert max(estimate_tokens(one), estimate_tokens(two)) <= both <= estimate_tokens(one) + estimate_tokens(two)
+
+
+def test_a_history_is_read_in_order_and_again_when_it_changed(folder: Path) -> None:
+    path = folder / "history.toml"
+    path.write_text('[[turn]]\nuser = "Are you real?"\n[[turn]]\nmodel = " As real as bones. "\n')
+    reader = PersonaFolder(folder)
+    assert reader.load().history == (("user", "Are you real?"), ("model", "As real as bones."))
+    path.write_text('turn = [{ user = "Who?" }]\n')
+    assert reader.load().history == (("user", "Who?"),)
+    assert "Who?" not in reader.load().compose(), "it is said, not instructed"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[turn]", "not TOML"),
+        ("", r"\[\[turn\]\]"),
+        ('[[turns]]\nuser = "a"', r"\[\[turn\]\]"),
+        ("turn = 3", r"\[\[turn\]\]"),
+        ('[[turn]]\nuser = "a"\n[[turn]]\nmodell = "b"', "turn 2"),
+        ('[[turn]]\nuser = "a"\nmodel = "b"', "turn 1"),
+        ("[[turn]]\nuser = 3", "turn 1"),
+        ("turn = [[]]", "turn 1"),
+        ('[[turn]]\nuser = " "', "turn 1"),
+        (f'[[turn]]\nuser = "{"abc" * 4001}"', "about 4001 tokens"),
+    ],
+)
+def test_a_history_that_cannot_be_used_is_named(folder: Path, text: str, fault: str) -> None:
+    (folder / "history.toml").write_text(text)
+    with pytest.raises(ConfigError, match=fault) as caught:
+        load_persona(folder)
+    assert str(caught.value).startswith(str(folder / "history.toml"))
+
+
+def test_no_history_is_none(folder: Path) -> None:
+    assert read_history(folder / "history.toml") is None

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_agent.agent import wishes
 from edge_agent.config import Config
 from edge_agent.live import credentials, messages, models
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.session import Order
-from edge_agent.live.setup import build_setup
 from edge_agent.persona import Persona, PersonaFolder
 from edge_agent.service import logs
 from edge_agent.tools.declare import Tool
@@ -77,21 +77,16 @@ class Opening:
             self.read_persona()
         persona = self.persona
         profile = models.profile_for(config.live.model)
-        setup = build_setup(
-            model=config.live.model,
-            profile=profile,
-            voice=(persona.voice if persona else "") or config.live.voice,
-            language=(persona.language if persona else "") or config.live.language,
-            instruction=persona.compose() if persona else config.live.system_instruction,
-            tools=self._declarations(config),
+        first_turns = wishes.first_turns(config, persona) if handle is None else ()
+        setup = wishes.setup_for(
+            config,
+            persona=persona,
+            declarations=self._declarations(config),
             handle=handle,
-            manual_turns=config.manual_turns,
-            captions=config.captions.show,
-            camera=config.camera.source != "off",
-            history=history,
+            history=history or bool(first_turns),
         )
         endpoint = Endpoint.resolve(config.live.url, config.live.api_version)
-        return Order(endpoint, credentials.headers(key), LiveProtocol(setup, profile))
+        return Order(endpoint, credentials.headers(key), LiveProtocol(setup, profile, first_turns=first_turns))
 
     def _declarations(self, config: Config) -> list[messages.FunctionDeclaration]:
         found = find_tools(folder=Path(config.tools.folder), allow=config.tools.allow, functions=self._functions)

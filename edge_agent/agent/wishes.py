@@ -1,19 +1,24 @@
-"""What the owner wishes of the Live API, as the setup of a connection: voice, language, turns, tools, captions.
+"""What the owner wishes of the Live API, as the setup of a connection: voice, language, turns, tools, captions, search.
 
     setup = setup_for(config, persona=persona, declarations=[...], handle=None, history=False)
+    check(config)                          # at start and `config check`: can the chosen model do all that?
+    first_turns(config, persona)           # what a new conversation begins with, before anybody has spoken
 
 One place reads the settings that become part of the setup; `live.setup` knows what of it the chosen model takes, and
-refuses the rest in a sentence. What the persona says (voice, language, instruction) wins over the configuration.
+refuses the rest in a sentence. What the persona says (voice, language, instruction, history) wins over the
+configuration. A model that takes nothing but sound is not offered the device's own tools.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from edge_agent.config import Config
+from edge_agent.errors import AgentError, ConfigError
 from edge_agent.live import messages, models
-from edge_agent.live.setup import build_setup
-from edge_agent.persona import Persona
+from edge_agent.live.setup import Detection, build_setup
+from edge_agent.persona import History, Persona, load_persona, read_history
 
 
 def setup_for(
@@ -37,17 +42,85 @@ def setup_for(
         ConfigError: a setting is wrong in itself.
         ServiceRefused: the model does not do what was asked for.
     """
-    live = config.live
+    live, captions = config.live, config.captions
+    profile = models.profile_for(live.model)
     return build_setup(
         model=live.model,
-        profile=models.profile_for(live.model),
+        profile=profile,
         voice=(persona.voice if persona else "") or live.voice,
         language=(persona.language if persona else "") or live.language,
         instruction=persona.compose() if persona else live.system_instruction,
-        tools=declarations,
+        tools=declarations if profile.conversation else (),
         handle=handle,
         manual_turns=config.manual_turns,
-        captions=config.captions.show,
+        captions=captions.show,
         camera=config.camera.source != "off",
+        compression=(live.compress_at_tokens, live.compress_to_tokens) if live.compress_at_tokens else None,
         history=history,
+        interruptible=live.interruptible,
+        detection=_detection(config),
+        thinking_level=live.thinking,
+        thinking_budget=live.thinking_budget if live.thinking_budget >= 0 else None,
+        google_search=live.google_search,
+        translate_to=live.translate_to,
+        echo_translation=live.echo_translation,
+        temperature=live.temperature if live.temperature >= 0 else None,
+        media_resolution=live.media_resolution,
+        caption_languages=captions.languages,
+        vocabulary=captions.vocabulary,
+        turn_coverage=live.turn_coverage,
     )
+
+
+def check(config: Config) -> None:
+    """Build the setup that the first press would, and throw it away; cheap, and nothing is sent.
+
+    Raises:
+        ConfigError: the persona or a setting cannot be used, or not with this model; one sentence.
+    """
+    try:
+        persona = load_persona(Path(config.persona)) if config.persona else None
+        turns = first_turns(config, persona)
+        setup_for(config, persona=persona, declarations=(), handle=None, history=bool(turns))
+    except ConfigError:
+        raise
+    except AgentError as error:
+        raise ConfigError(str(error)) from None
+
+
+def first_turns(config: Config, persona: Persona | None) -> History:
+    """Return the turns that a new conversation begins with, as (role, text); () for none.
+
+    A connection that continues a conversation must not send them again.
+
+    Raises:
+        ConfigError: the file of `live.initial_history` cannot be used.
+    """
+    if persona is not None and persona.history:
+        return persona.history
+    path = config.live.initial_history
+    if not path:
+        return ()
+    turns = read_history(Path(path))
+    if turns is None:
+        raise ConfigError(f"live.initial_history = {path}: no such file")
+    return turns
+
+
+def continuous(config: Config) -> bool:
+    """Tell whether the model speaks without turns, as the translation model does; False for a name it cannot be."""
+    try:
+        return models.profile_for(config.live.model).continuous
+    except AgentError:
+        return False
+
+
+def _detection(config: Config) -> Detection | None:
+    vad = config.vad
+    wishes = Detection(
+        start=vad.start,
+        end=vad.end,
+        prefix_ms=vad.prefix_padding_ms or None,
+        silence_ms=vad.silence_ms or None,
+    )
+    return None if wishes == Detection() else wishes

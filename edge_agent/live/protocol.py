@@ -108,11 +108,15 @@ class ProtocolMisuse(AgentError):
 
 
 class LiveProtocol:
-    """One session: builds frames, reads frames, and knows what may be said when."""
+    """One session: builds frames, reads frames, and knows what may be said when.
 
-    def __init__(self, setup: messages.Setup, profile: Profile) -> None:
+    `first_turns`, as (role, text), stand before every other turn of the history that the setup announces.
+    """
+
+    def __init__(self, setup: messages.Setup, profile: Profile, *, first_turns: Sequence[tuple[str, str]] = ()) -> None:
         self._setup = setup
         self._profile = profile
+        self._first_turns = tuple(first_turns)
         detection = setup.realtime_input_config and setup.realtime_input_config.automatic_activity_detection
         self.manual_turns = bool(detection and detection.disabled)
         """True: the client marks turns with `activity_start` and `activity_end`."""
@@ -124,7 +128,8 @@ class LiveProtocol:
         """True between `activity_start` and `activity_end`."""
         self.setup_sent = False
         """True once `setup` has been called."""
-        self._history_due = bool(setup.history_config and setup.history_config.initial_history_in_client_content)
+        self.history_due = bool(setup.history_config and setup.history_config.initial_history_in_client_content)
+        """True until `history` is called, where the setup announced one: nothing else may be sent before it."""
         self._half_sample = b""
 
     def setup(self) -> bytes:
@@ -136,7 +141,7 @@ class LiveProtocol:
 
     def audio(self, pcm: bytes) -> bytes:
         """Return a message with microphone sound: s16le mono, 16 kHz, whole samples; 20 to 40 ms is advised."""
-        if not self.ready or self._history_due:
+        if not self.ready or self.history_due:
             self._refuse_early()
         if len(pcm) & 1:
             raise ProtocolMisuse("Sound must come in whole samples of 16 bits.")
@@ -181,15 +186,18 @@ class LiveProtocol:
     def history(self, turns: Iterable[tuple[str, str]]) -> bytes:
         """Return earlier turns for the history, each as (role, text) with role "user" or "model"; no reply follows.
 
-        With `historyConfig` in the setup this must be the first message after `SetupComplete`, once.
+        With `historyConfig` in the setup this must be the first message after `SetupComplete`, once; it then begins
+        with the `first_turns`.
         """
         if not self.ready:
             self._refuse_early()
+        if self.history_due:
+            turns = [*self._first_turns, *turns]
         contents = [messages.Content(role=role, parts=[messages.Part(text=_utf8(text))]) for role, text in turns]
         if any(content.role not in {"user", "model"} for content in contents):
             raise ProtocolMisuse('The role of a turn is "user" or "model".')
-        if self._history_due:
-            self._history_due = False
+        if self.history_due:
+            self.history_due = False
             return _client_content(contents or None, turn_complete=True)
         self._refuse_content()
         return _client_content(contents, turn_complete=False)
@@ -321,7 +329,7 @@ class LiveProtocol:
     def _refuse_early(self) -> None:
         if not self.ready:
             raise ProtocolMisuse("Nothing may be sent before the service has completed the setup.")
-        if self._history_due:
+        if self.history_due:
             raise ProtocolMisuse("This session was announced with a history; the history must be sent first.")
 
     def _refuse_all_but_sound(self, what: str) -> None:

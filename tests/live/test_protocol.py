@@ -106,6 +106,19 @@ def test_a_history_that_was_announced_may_be_empty() -> None:
     protocol.audio(b"\0\0")
 
 
+def test_the_first_turns_stand_before_the_story_so_far() -> None:
+    profile = profile_for(MODEL)
+    setup = build_setup(model=MODEL, profile=profile, history=True)
+    protocol = LiveProtocol(setup, profile, first_turns=[("user", "Who?"), ("model", "A whale.")])
+    protocol.setup()
+    protocol.receive(b'{"setupComplete":{}}')
+    assert protocol.history_due
+    sent = json.loads(protocol.history([("user", "And now?")]))["clientContent"]
+    assert [turn["parts"][0]["text"] for turn in sent["turns"]] == ["Who?", "A whale.", "And now?"]
+    assert sent["turnComplete"] is True
+    assert not protocol.history_due
+
+
 def test_roles_are_user_and_model() -> None:
     with pytest.raises(ProtocolMisuse):
         ready().history([("system", "x")])
