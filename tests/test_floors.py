@@ -34,8 +34,8 @@ STRANGERS = 3
 PURE = [
     "errors", "settings", "voices", "conversation.*", "live.protocol", "live.messages", "live.models", "live.setup",
     "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters", "audio.ring", "audio.playback",
-    "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns", "vision.jpeg", "tools.declare",
-    "service.verbs", "service.watchview",
+    "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns", "vision.jpeg", "tools.declare", "tools.schema",
+    "service.verbs", "service.watchview", "tools.timers", "tools.walltime",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
 
@@ -46,6 +46,8 @@ OUTSIDE = {
 }  # fmt: skip
 
 EXEMPT: dict[str, set[str]] = {
+    "tools.timers": {"datetime"},  # the type of a time zone
+    "tools.walltime": {"datetime"},  # calendar and time zones; what time it is comes in as a number
     "audio.cues": {"importlib", "pathlib"},  # its loader reads the cue table, once, before the sound starts
 }
 
