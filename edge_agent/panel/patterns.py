@@ -48,6 +48,7 @@ NAMES = (
     "speaking",
     "muted",
     "updating",
+    "ringing",
 )
 FAULT_NAMES = tuple(f"fault-{fault.value}" for fault in Fault)
 
