@@ -39,9 +39,13 @@ NAMES: dict[str, str] = {
     "speech_lost": "Speech was dropped because the line was away for too long.",
     "turn_too_long": "A turn ended by itself.",
     "conversation_too_long": "A conversation ended by itself.",
+    "budget_low": "Most of a budget is used up.",
     "limit": "A budget is used up.",
     "button_stuck": "The button has been pressed for implausibly long.",
     "no_picture": "A picture was asked for and there is none.",
+    "timer_over": "A timer rings; its name follows.",
+    "alarm_rings": "An alarm rings; its name follows.",
+    "alarm_missed": "Timers or alarms were due while the device was off or did not know the time; their names follow.",
     "goodbye": "The conversation ends.",
     **{f"fault-{fault.value}": f"Fault {fault.value} ({fault.name.lower()}), with what to do." for fault in Fault},
 }
