@@ -98,6 +98,18 @@ FIGURES: dict[str, Figure] = {
             "bytes", "gauge", "Bytes on the line, by direction and period (start: since then).", ("direction", "period")
         ),
         Figure("tokens", "gauge", "Tokens billed, by kind and period (turn: the last one).", ("kind", "period")),
+        Figure(
+            "billed_tokens",
+            "gauge",
+            "Tokens as they are billed, by direction, kind and period (turn: the last one).",
+            ("direction", "modality", "period"),
+        ),
+        Figure(
+            "money",
+            "gauge",
+            "What talk has cost by the configured prices, in their currency, by period (turn: the last one).",
+            ("period",),
+        ),
         Figure("talk_seconds", "counter", "Seconds with a turn open or an answer playing."),
         Figure(
             "cpu_seconds_per_talk_second", "gauge", "CPU seconds of the process per second of talk since the start."
