@@ -357,6 +357,12 @@ class Audio:
         effect="now",
         check=between(0, 100),
     )
+    alarm_volume: int = setting(
+        40,
+        "A timer or alarm rings at least this loud, 0 to 100, however low the volume is.",
+        effect="now",
+        check=between(0, 100),
+    )
     echo: Literal["auto", "hardware", "half-duplex", "off"] = setting(
         "auto",
         "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; "
