@@ -31,7 +31,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("edge_agent.run", "Run the device in the foreground (what systemd does)."),
     "ctl": Command("edge_agent.service.ctl", "Talk to the running device: status, press, mute, ask, watch ..."),
     "demo": Command("edge_agent.demo.command", "Hold a conversation on real sound without a Pi or a key."),
-    "config": Command("edge_agent.service.config_command", "Check, show or explain the configuration."),
+    "config": Command("edge_agent.configure", "Check, show or explain the configuration."),
     "tools": Command("edge_agent.tools.command", "List the functions the model may call, or try one."),
     "rehearse": Command("edge_agent.rehearsal.command", "Ask a list of questions and write a sheet of the answers."),
     "simulate": Command("edge_agent.simulator.command", "Serve the Live API's twin on this machine."),

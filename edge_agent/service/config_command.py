@@ -1,10 +1,12 @@
-"""`edge-agent config check|show|explain`: look at the settings without starting anything.
+"""`edge-agent config check|show|explain|voices`: look at the settings without starting anything.
 
     edge-agent config check                 one line: fine, or file, key, what is wrong, what is allowed (exit 78)
     edge-agent config show                  the whole configuration in force, as TOML, changed keys marked
     edge-agent config explain [KEY]         what a key means: type, unit, default, when a change takes effect, why
+    edge-agent config voices                the voices there are, each with the word that its guide gives it
 
-`check` and `show` read --config; `explain` needs no file.
+`check` and `show` read --config; `explain` and `voices` need no file. What the file alone does not show is asked of
+`further`, which the command line gives: whether the chosen model can do what is set.
 """
 # ruff: noqa: T201  a command prints its answer
 
@@ -14,13 +16,14 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from edge_agent.config import DEFAULT_PATH, Config, load, settings
 from edge_agent.errors import EXIT_CONFIG, EXIT_OK, EXIT_USAGE, ConfigError
 from edge_agent.settings import Setting, named_tables
+from edge_agent.voices import VOICES
 
 _EFFECTS = {
     "now": "at once after a reload",
@@ -31,7 +34,7 @@ _EFFECTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `edge-agent config`."""
-    actions = parser.add_subparsers(dest="action", metavar="check|show|explain", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="check|show|explain|voices", required=True)
     for name, text in (
         ("check", "Say whether the configuration is right."),
         ("show", "Print the configuration in force as TOML."),
@@ -42,12 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     explain = actions.add_parser("explain", help=text, description=text)
     explain.add_argument("key", nargs="?", default="", metavar="KEY", help="such as audio.volume, or audio")
     explain.add_argument("--config", type=Path, help="also tell the value that this file gives")
+    text = "List the voices that live.voice may name."
+    actions.add_parser("voices", help=text, description=text).set_defaults(config=None)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Carry out one `config` command; return the exit code."""
+def run(args: argparse.Namespace, *, further: Callable[[Config], None] = lambda _: None) -> int:
+    """Carry out one `config` command; return the exit code.
+
+    Args:
+        args: as `add_arguments` declared them.
+        further: looks deeper into a configuration that `check` found to be well-formed; raises ConfigError.
+    """
     try:
         config = load(args.config) if args.config is not None else Config()
+        if args.action == "check":
+            further(config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
@@ -56,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.config}: fine, {changed} settings differ from their defaults")
     elif args.action == "show":
         print("\n".join(as_toml(config)))
+    elif args.action == "voices":
+        print("\n".join(_voices()))
     else:
         return _explain(args.key, config)
     return EXIT_OK
@@ -97,4 +111,11 @@ def _explain(key: str, config: Config) -> int:
         return EXIT_USAGE
     for entry in wanted:
         print("\n".join(explanation(entry)))
+        if entry.key == key == "live.voice":
+            print("\n".join(f"    {line}" for line in _voices()))
     return EXIT_OK
+
+
+def _voices() -> Iterator[str]:
+    width = max(map(len, VOICES))
+    yield from (f"{name:<{width}}  {VOICES[name]}" for name in sorted(VOICES))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import Config, parse, settings
+from edge_agent.errors import ConfigError
 from edge_agent.service import config_command
 
 
@@ -65,3 +66,26 @@ def test_an_unknown_key_gets_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean audio.volume?" in capsys.readouterr().err
     assert _config("explain", "qqqqqq") == 2
     assert "lists all" in capsys.readouterr().err
+
+
+def test_the_voices_are_listed_and_explained_where_they_are_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _config("voices") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 30
+    assert lines == sorted(lines)
+    assert "Puck           upbeat" in lines
+    assert _config("explain", "live.voice") == 0
+    assert "    Puck           upbeat\n" in capsys.readouterr().out
+    assert _config("explain", "live") == 0
+    assert "upbeat" not in capsys.readouterr().out
+
+
+def test_check_asks_further_and_the_others_do_not(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(config: Config) -> None:
+        raise ConfigError(f"{config.audio.volume} is not for this model")
+
+    parser = argparse.ArgumentParser()
+    config_command.add_arguments(parser)
+    assert config_command.run(parser.parse_args(["check", "--config", str(file)]), further=refuse) == 78
+    assert capsys.readouterr().err == "10 is not for this model\n"
+    assert config_command.run(parser.parse_args(["show", "--config", str(file)]), further=refuse) == 0

@@ -1,0 +1,33 @@
+"""`edge-agent config`, as the command line offers it: `service.config_command`, with the model's own say in `check`.
+
+What a setting may hold is known to `config`; whether the chosen model can do it is known to the agent alone, which is
+asked here, so that a wish that would be refused at the first press is one line now.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge_agent.config import Config
+from edge_agent.errors import ConfigError
+from edge_agent.service import config_command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `edge-agent config`."""
+    config_command.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one `config` command; return the exit code."""
+    return config_command.run(args, further=lambda config: _ask_the_model(config, args.config))
+
+
+def _ask_the_model(config: Config, file: Path) -> None:
+    from edge_agent.agent import wishes  # noqa: PLC0415  `show` and `explain` need not wait for numpy and the rest
+
+    try:
+        wishes.check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
