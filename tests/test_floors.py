@@ -20,7 +20,7 @@ import edge_agent
 ROOT = Path(edge_agent.__file__).parent
 
 FLOORS: dict[str, int] = {
-    "__main__": 1, "cli": 1, "run": 1,
+    "__main__": 1, "cli": 1, "run": 1, "configure": 1,
     "agent": 2, "simulator": 2, "demo": 2, "bench": 2, "doctor": 2, "rehearsal": 2,
     "live": 3, "audio": 3, "vision": 3, "conversation": 3, "tools": 3, "ota": 3,
     "errors": 4, "config": 4, "settings": 4, "mcp_table": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4, "wake": 4,
