@@ -6,14 +6,15 @@
     eyes.wipe()                  # the visitor has left
 
 A picture is only ever taken while a turn is open and nobody muted the device. With `when = "ask"` it stays here until
-the model calls `look`, so that it shows what the person meant while speaking.
+the model calls `look`, so that it shows what the person meant while speaking. Where data or money are to be spared,
+every setting of `when` behaves as `ask`: a still goes up only for a turn that needs it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from edge_agent.config import Camera
 from edge_agent.errors import DeviceError, Stop
@@ -45,6 +46,7 @@ class Eyes:
         sample_of: the capture sample heard at a moment of the monotonic clock.
         on_offered: a picture waits at the gate.
         on_fault: the camera failed (the error) or works (None).
+        frugal: True while data or money are to be spared.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Eyes:
         sample_of: Callable[[float], int],
         on_offered: Callable[[], None],
         on_fault: Callable[[DeviceError | None], None],
+        frugal: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.when = settings.when
+        self._when = settings.when
+        self._frugal = frugal
         self._present = settings.source != "off"
         self._photographer = photographer
         self._uplink = uplink
@@ -68,6 +72,11 @@ class Eyes:
         self._on_fault = on_fault
         self._kept: Picture | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def when(self) -> Literal["turn", "stream", "ask"]:
+        """When stills go up, as things stand."""
+        return "ask" if self._frugal() else self._when
 
     def prepare(self) -> None:
         """Begin to open the camera, so that the first still comes soon."""
@@ -116,12 +125,13 @@ class Eyes:
             picture = await self._take()
             if picture is None:
                 return
-            if self.when == "ask":
+            when = self.when
+            if when == "ask":
                 self._kept = picture
                 return
             if self._uplink.offer(picture):
                 self._on_offered()
-            if self.when == "turn":
+            if when == "turn":
                 return
             await asyncio.sleep(STREAM_S)
 

@@ -68,6 +68,7 @@ class Scene:
         self.turns = Turns()
         self.offered = 0
         self.faults: list[DeviceError | None] = []
+        self.frugal = False
         self.eyes = Eyes(
             Camera(source=source, when=when),
             self.photographer,  # type: ignore[arg-type]
@@ -76,6 +77,7 @@ class Scene:
             sample_of=lambda _at: self.ring.written,
             on_offered=self._count,
             on_fault=self.faults.append,
+            frugal=lambda: self.frugal,
         )
 
     def _count(self) -> None:
@@ -140,6 +142,45 @@ def test_a_kept_picture_shows_what_was_meant_while_speaking() -> None:
         scene.close()
         await scene.eyes.look()
         assert (scene.photographer.taken, scene.offered) == (1, 1)
+
+    play(story)
+
+
+@pytest.mark.parametrize("when", ["turn", "stream"])
+def test_while_money_or_data_are_spared_a_still_goes_up_only_when_a_turn_needs_it(when: str) -> None:
+    async def story() -> None:
+        scene = Scene(when=when)
+        scene.frugal = True
+        scene.open()
+        await settle()
+        assert (scene.photographer.taken, scene.offered) == (1, 0)
+        scene.close()
+        await scene.eyes.look()
+        assert scene.offered == 1, "the picture of the turn, once the model asked"
+        scene.frugal = False
+        scene.open()
+        await settle()
+        assert scene.offered == 2, "a new day"
+        await scene.eyes.close()
+
+    play(story)
+
+
+def test_a_stream_of_stills_ends_when_the_budget_becomes_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STREAM_S", 0.001)
+
+    async def story() -> None:
+        scene = Scene(when="stream")
+        scene.open()
+        async with asyncio.timeout(5):
+            while scene.offered < 3:  # noqa: ASYNC110  the gate does not tell
+                await asyncio.sleep(0.001)
+        scene.frugal = True
+        before = scene.offered
+        await asyncio.sleep(0.02)
+        assert scene.offered == before
+        assert scene.eyes.when == "ask"
+        await scene.eyes.close()
 
     play(story)
 
