@@ -9,9 +9,13 @@ from edge_agent.errors import Fault
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection; `resume` asks the service for the conversation that was cut off."""
+    """Open a connection; `resume` goes on with the conversation.
+
+    By its handle, or where there is none, or with `retell`, by telling a new session the story so far.
+    """
 
     resume: bool
+    retell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,18 @@ class SendText:
 
 
 @dataclass(frozen=True, slots=True)
+class Nudge:
+    """Ask the service for the answer it owes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """While on, microphone sound is dropped, not kept: the service would close the connection for it."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """What was sent has been dealt with, if only by silence: it is never sent again."""
 
@@ -74,7 +90,12 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Wipe:
-    """The visitor has left: nothing of the conversation may remain in memory."""
+    """The visitor has left: nothing of the conversation may remain in memory.
+
+    `keep_handle`: a household may go on with it later.
+    """
+
+    keep_handle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,20 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Speak this text with the device's own voice."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Let the alarm be heard, or no longer."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Tell watchers something that is no state: a turn's end and why, a fault, an event that had no move."""
 
@@ -114,6 +149,8 @@ Action = (
     | CloseTurn
     | VoidTurns
     | SendText
+    | Nudge
+    | Hold
     | Settle
     | Play
     | FinishAnswer
@@ -122,5 +159,7 @@ Action = (
     | Show
     | Cue
     | Say
+    | Announce
+    | Ring
     | Report
 )

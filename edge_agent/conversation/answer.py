@@ -27,6 +27,8 @@ class Answer:
     """When an awaited answer is given up."""
     calls: int = 0
     """Function calls of the model that are not yet settled."""
+    blocking: int = 0
+    """Those among them that the model says nothing before."""
     working: bool = False
     """A thinking model goes on working between two utterances."""
     arriving: bool = False
@@ -127,11 +129,15 @@ class Answer:
         """The last sample was played."""
         self.sounding = False
 
+    def broke_off(self) -> None:
+        """The rest of it is not waited for; it is heard all the same, should it come."""
+        self.arriving = False
+
     def cut_off(self) -> None:
         """The connection is gone: nothing more of it can come."""
         self.arriving = self.working = False
         self._drop_nothing()
-        self.calls = 0
+        self.calls = self.blocking = 0
 
     def stall_at(self) -> float:
         """When a sounding answer is taken to have broken off, or its end to have gone unreported."""

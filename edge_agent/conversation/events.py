@@ -6,6 +6,7 @@ clock that turns are cut by. Sound itself never enters: `AnswerAudio` carries it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edge_agent.errors import Fault
@@ -63,26 +64,44 @@ class EndWished:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """The connection is open and set up; `resumed` if the service still knows this conversation."""
+    """The connection is open and set up.
+
+    `resumed`: the service still knows this conversation. `retold`: it was told the story so far. `degraded`: it is no
+    live line but one question and answer at a time. It can stay for `lasts_s` at most.
+    """
 
     resumed: bool = False
+    retold: bool = False
+    degraded: bool = False
+    lasts_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDown:
     """The connection is gone or could not be made.
 
-    `fault` names what a person should know, `final` says that trying again unchanged cannot help.
+    `fault` names what a person should know, `final` says that trying again unchanged cannot help, `wait_s` that
+    trying again sooner is not welcome.
     """
 
     fault: Fault | None
     text: str
     final: bool = False
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LineLeaving:
-    """The connection will be closed, or has become out of date: change it for a new one at a quiet moment."""
+    """The connection will be closed in `time_left_s`, or is out of date: change it for a new one at a quiet moment."""
+
+    time_left_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The service gave a handle to the conversation as it stands; `resumable` is False while it cannot."""
+
+    resumable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +128,13 @@ class AnswerGenerated:
 
 @dataclass(frozen=True, slots=True)
 class AnswerDone:
-    """The server's turn is over; `idle` is False while a thinking model goes on working."""
+    """The server's turn is over; `idle` is False while a thinking model goes on working.
+
+    `refused`: the service would not answer this.
+    """
 
     idle: bool = True
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +154,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ToolsCalled:
-    """The model asked for `count` function calls."""
+    """The model asked for `count` function calls, and says nothing before `blocking` of them are answered."""
 
     count: int
+    blocking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ToolsSettled:
-    """`count` of them were answered or cancelled."""
+    """`count` of them were answered or cancelled, `blocking` ones among them."""
 
     count: int
+    blocking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +191,50 @@ class FaultCleared:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """Somebody wants `text` spoken over the control socket; `listen`: and the person heard afterwards."""
+
+    text: str
+    listen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkBack:
+    """The network says that it is there (again): a line that waits for its next try need not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLow:
+    """Money or data for this day or month is nearly used up; `text` says which and how much."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """Money or data for this day or month is used up: no talk until `BudgetFree`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetFree:
+    """A new day or month began, or the owner raised the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRings:
+    """A timer or alarm of this name is due and rings until it is stopped."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEnded:
+    """It no longer rings: it was stopped by somebody else than the machine, or rang long enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A deadline of the machine has come."""
 
@@ -182,6 +251,7 @@ Event = (
     | LinkUp
     | LinkDown
     | LineLeaving
+    | Snapshot
     | LineSlow
     | AnswerAudio
     | AnswerProgress
@@ -195,5 +265,12 @@ Event = (
     | PlaybackEnded
     | FaultRaised
     | FaultCleared
+    | Announced
+    | NetworkBack
+    | BudgetLow
+    | BudgetSpent
+    | BudgetFree
+    | AlarmRings
+    | AlarmEnded
     | Tick
 )

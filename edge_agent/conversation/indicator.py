@@ -21,13 +21,20 @@ class Situation:
     state: State
     muted: bool
     fault: Fault | None
+    rung: int = 0
+    """What is being tried for an answer that does not come."""
+    ringing: bool = False
+    degraded: bool = False
 
 
 LIGHTS: tuple[tuple[Callable[[Situation], bool], str], ...] = (
     (lambda s: s.state is State.UPDATING, "updating"),
     (lambda s: s.state is State.STARTING, "starting"),
     (lambda s: s.state is State.LISTENING, "listening"),
+    (lambda s: s.ringing, "ringing"),
+    (lambda s: s.rung > 0 and s.state in {State.CONNECTING, State.THINKING}, "healing"),
     (lambda s: s.state is State.CONNECTING, "connecting"),
+    (lambda s: s.state is State.THINKING and s.degraded, "degraded"),
     (lambda s: s.state is State.THINKING, "thinking"),
     (lambda s: s.state is State.SPEAKING, "speaking"),
     (lambda s: s.state is State.FAULT, "fault"),
@@ -36,7 +43,7 @@ LIGHTS: tuple[tuple[Callable[[Situation], bool], str], ...] = (
     (lambda s: s.state is State.OFFLINE, "offline"),
     (lambda _: True, "idle"),
 )
-"""First row that holds wins. `fault` is completed with the fault's number."""
+"""First row that holds wins. `fault` is completed with the fault's number, `healing` with the rung's."""
 
 
 def light(situation: Situation) -> str:
@@ -44,6 +51,8 @@ def light(situation: Situation) -> str:
     name = next(name for holds, name in LIGHTS if holds(situation))
     if name == "fault" and situation.fault is not None:
         return f"fault-{situation.fault.value}"
+    if name == "healing":
+        return f"healing-{situation.rung}"
     return name
 
 
@@ -66,6 +75,8 @@ SIGNALS: dict[str, Signal] = {
     "no answer": Signal("no_answer", "no_answer"),
     "offline": Signal("error", "offline"),
     "waiting for clock": Signal("error", "waiting_for_clock"),
+    "refused": Signal("no_answer", "refused_topic"),
+    "budget low": Signal("error", "budget_low"),
     "slow line": Signal("error", "slow_line"),
     "fault": Signal("error", "fault"),
     "goodbye": Signal("goodbye"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 
 PATIENCE_S = 15.0  # speech older than this is not sent any more, so the person is told
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0  # bounds of the wait before a new try; full jitter below them
+HAND_OVER_S = 60.0  # so long before its end a connection is changed, to find a quiet moment in time
 SOUND_S = 10.0  # a connection that lived this long was sound: losing it is no reason to wait longer than at first
 
 
@@ -29,8 +31,17 @@ class Line:
         """The service has met this conversation: a new connection should resume it."""
         self.leaving = False
         """The connection will not stay: it is changed for a new one at a quiet moment."""
+        self.leave_by = math.inf
+        """When it will be gone anyway."""
+        self.change_at = math.inf
+        """When a connection that lives as long as it may is to be changed."""
+        self.snapshot = False
+        """The service gave a handle to the conversation as it stands."""
+        self.degraded = False
+        """It is no live line: one question and answer at a time."""
         self._attempts = 0
         self._up_since = 0.0
+        self._not_before = 0.0
         self._jitter = jitter
 
     @property
@@ -40,8 +51,11 @@ class Line:
 
     @property
     def hopeless_at(self) -> float | None:
-        """When what waits for the line is too old to be sent."""
-        return None if self.wanted_since is None else self.wanted_since + PATIENCE_S
+        """When what waits for the line is too old to be sent; at once, if the next try comes later than that."""
+        if self.wanted_since is None:
+            return None
+        too_old = self.wanted_since + PATIENCE_S
+        return self.wanted_since if self.retry_at is not None and self.retry_at > too_old else too_old
 
     def want(self, now: float) -> bool:
         """Something waits to be sent; True if a connection has to be opened for it now."""
@@ -52,6 +66,9 @@ class Line:
         if self.link is Link.OPENING:
             return False
         self._attempts = 0
+        if now < self._not_before:
+            self.retry_at = self._not_before
+            return False
         return True
 
     def unwanted(self) -> None:
@@ -63,29 +80,50 @@ class Line:
         self.link = Link.OPENING
         self.retry_at = None
 
-    def opened(self, now: float) -> None:
-        """The connection is set up."""
+    def opened(self, now: float, *, lasts_s: float = math.inf, degraded: bool = False) -> None:
+        """The connection is set up; it can stay for `lasts_s`."""
         self.link = Link.UP
         self.retry_at = self.wanted_since = None
-        self.leaving = False
+        self._stays()
+        self.change_at = now + max(lasts_s - HAND_OVER_S, lasts_s / 2)
+        self.degraded = degraded
         self._up_since = now
+        self._not_before = 0.0
+
+    def leave(self, time_left_s: float, now: float) -> None:
+        """The connection that is up will be gone in `time_left_s`."""
+        if self.up:
+            self.leaving = True
+            self.leave_by = min(self.leave_by, now + time_left_s)
 
     def lost(self, now: float) -> None:
         """The connection is gone, or the try failed."""
         if self.up and now - self._up_since >= SOUND_S:
             self._attempts = 0
         self.link = Link.DOWN
-        self.leaving = False
+        self._stays()
 
-    def retry(self, now: float) -> None:
-        """Plan the next try: a random wait below a bound that doubles with each failure."""
+    def retry(self, now: float, *, wait_s: float = 0.0) -> None:
+        """Plan the next try: a random wait below a bound that doubles with each failure, `wait_s` or more."""
         bound = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0**self._attempts)
-        self.retry_at = now + self._jitter() * bound
+        if wait_s:
+            self._not_before = now + wait_s
+        self.retry_at = max(now, self._not_before) + self._jitter() * bound
         self._attempts = min(self._attempts + 1, 16)
+
+    def hurry(self, now: float) -> None:
+        """What made us wait may be over: the next try is due now."""
+        if self.retry_at is not None:
+            self._attempts = 0
+            self.retry_at = max(now, self._not_before)
 
     def closed(self) -> None:
         """We closed it, or gave up opening it."""
         self.link = Link.DOWN
         self.retry_at = self.wanted_since = None
-        self.leaving = False
+        self._stays()
         self._attempts = 0
+
+    def _stays(self) -> None:
+        self.leaving = self.snapshot = self.degraded = False
+        self.leave_by = self.change_at = math.inf

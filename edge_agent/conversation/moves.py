@@ -109,12 +109,14 @@ MOVES: tuple[Move, ...] = (
         frozenset(State),
         "the next press is heard again; whoever holds a lifted handset is heard at once",
     ),
-    Move(ev.TextAsked, AWAKE, "_ask", frozenset(BUSY), "a text turn, also where the microphone is muted or broken"),
+    Move(ev.TextAsked, AWAKE, "_ask", AWAKE, "a text turn, also where the microphone is muted or broken"),
     Move(ev.EndAsked, AWAKE, "_end", REST, "the visitor's end"),
     Move(ev.EndWished, BUSY, "_end_wished", BUSY | REST, "the end follows the answer; whoever speaks again stays"),
     Move(ev.LinkUp, AWAKE, "_link_up", AWAKE, "what waited goes out"),
     Move(ev.LinkDown, AWAKE, "_link_down", AWAKE, "try again, or tell the person"),
     Move(ev.LineLeaving, AWAKE, "_line_leaving", AWAKE, "a new connection at the next quiet moment"),
+    Move(ev.Snapshot, AWAKE, "_snapshot", AWAKE, "a new connection can go on from here"),
+    Move(ev.NetworkBack, AWAKE, "_network_back", AWAKE, "a try that was waited for is made now"),
     Move(ev.LineSlow, BUSY, "_line_slow", BUSY | REST, "push-to-talk goes on sending; an open microphone is closed"),
     Move(
         ev.AnswerAudio, AWAKE, "_answer_audio", AWAKE, "it is played, unless it belongs to an answer that was stopped"
@@ -127,6 +129,12 @@ MOVES: tuple[Move, ...] = (
     Move(ev.Heard, BUSY, "_heard", BUSY, "the person is still there"),
     Move(ev.ToolsCalled, AWAKE, "_tools_called", AWAKE, "the answer waits for the device"),
     Move(ev.ToolsSettled, AWAKE, "_tools_settled", AWAKE, "the answer may go on"),
+    Move(ev.Announced, AWAKE, "_announced", AWAKE, "spoken at the next quiet moment"),
+    Move(ev.AlarmRings, AWAKE, "_alarm_rings", AWAKE, "it rings whatever else goes on; the button stops it"),
+    Move(ev.AlarmEnded, AWAKE, "_alarm_ended", AWAKE, "silence again"),
+    Move(ev.BudgetLow, AWAKE, "_budget_low", AWAKE, "said at the next quiet moment"),
+    Move(ev.BudgetSpent, AWAKE, "_budget_spent", AWAKE, "what is being said is finished, then there is no talk"),
+    Move(ev.BudgetFree, AWAKE, "_budget_free", AWAKE, "a new day"),
     Move(ev.PlaybackEnded, BUSY, "_playback_ended", BUSY | REST, "the answer has been heard"),
     Move(
         ev.Tick,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edge_agent.errors import Fault
@@ -9,6 +10,9 @@ from edge_agent.errors import Fault
 SAMPLE_RATE = 16_000  # capture samples per second
 STUCK_S = 15.0  # a button still down this long after its turn was ended is stuck
 FAREWELL_S = 5.0  # a model that wants to end the conversation begins its last words within this
+
+LISTEN_S = 15.0  # how long an announcement that asks for an answer listens where nobody can hear the end of speech
+SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait means that none will come
 
 BLOCKING = (Fault.BUTTON_STUCK, Fault.MICROPHONE, Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.POWER)
 """Faults a device at rest shows as its state, the first that holds."""
@@ -32,3 +36,11 @@ class Rules:
     max_conversation_s: float = 600.0
     answer_timeout_s: float = 20.0
     prewarm: bool = False
+    nudges: bool = True
+    """The model takes text turns at any time, so it can be asked for an answer it owes."""
+    holds: bool = False
+    """The service closes the connection for microphone sound while it waits for a blocking call."""
+    connection_limit_s: float = math.inf
+    """No connection lives longer; it is changed for a new one before."""
+    remember_s: float = 0.0
+    """A conversation that begins so soon after the last one goes on with it."""

@@ -1,129 +1,24 @@
-"""The facts of a conversation, what follows from them, and the steps that the machine's rules are made of.
+"""The steps that the machine's rules are made of: each changes facts and appends to the actions of the event at hand.
 
-`Steps` keeps a few plain facts (the open turn, the `Line`, the `Answer`, faults, mute) and derives the state from them
-in one place, so that facts and state cannot disagree. A step changes facts and appends to the actions of the event at
-hand; which steps an event or a deadline takes is the machine's affair.
+Which steps an event or a deadline takes is the affair of the rules (`person`, `answering`, `lifeline`, `household`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import indicator
 from edge_agent.conversation.answer import Answer
-from edge_agent.conversation.line import Line, Link
-from edge_agent.conversation.moves import State
-from edge_agent.conversation.rules import BLOCKING, OF_THE_LINE, SAMPLE_RATE, SETTLED_BY_TRYING, Rules
+from edge_agent.conversation.facts import Facts, Turn
+from edge_agent.conversation.healing import Rung, wait_s
+from edge_agent.conversation.line import Link
+from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING
 from edge_agent.errors import Fault
 
 
-@dataclass(slots=True)
-class Turn:
-    """The open turn; `held` while the button that opened it may still end it by its release."""
+class Steps(Facts):
+    """Facts, and the ways they change."""
 
-    number: int
-    opened_at: float
-    held: bool
-
-
-class Steps:
-    """See the module's docstring; `rules` may be replaced at any time."""
-
-    def __init__(self, rules: Rules, *, muted: bool, jitter: Callable[[], float]) -> None:
-        self.rules = rules
-        self.state = State.STARTING
-        self.why = "starting"
-        self.muted = muted
-        self.faults: dict[Fault, str] = {}
-        self.light = ""
-        self.turns = 0
-        self._now = 0.0
-        self._out: list[do.Action] = []
-        self._started = False
-        self._line = Line(jitter)
-        self._answer = Answer()
-        self._turn: Turn | None = None
-        self._texts: list[str] = []
-        self._asked: list[str] = []
-        self._failure: tuple[Fault, str] | None = None
-        self._ending: float | None = None
-        self._begun_at: float | None = None
-        self._last_sound = 0.0
-        self._listening_since = 0.0
-        self._not_before = 0
-        self._fresh_since = 0.0
-        self._unsaid: list[Fault] = []
-        self._slow = False
-        self._down_since: float | None = None
-        self._may_long_press = False
-
-    @property
-    def turn_open(self) -> bool:
-        """True while microphone sound is admitted."""
-        return self._turn is not None
-
-    @property
-    def in_conversation(self) -> bool:
-        """True from the first turn until the conversation's end."""
-        return self._begun_at is not None
-
-    @property
-    def connected(self) -> bool:
-        """True while the link is up."""
-        return self._line.up
-
-    @property
-    def fault(self) -> Fault | None:
-        """The fault to show: the first blocking one, else any."""
-        blocking = next((fault for fault in BLOCKING if fault in self.faults), None)
-        return blocking if blocking is not None else min(self.faults, default=None)
-
-    @property
-    def shown_state(self) -> str:
-        """The state as `status` gives it: `muted` where the device would else be idle or listening."""
-        return "muted" if self.muted and self.state in {State.IDLE, State.LISTENING} else self.state.value
-
-    def _reason(self) -> str:
-        """The last thing this event reported, in a person's words; "" if nothing."""
-        said = [action for action in self._out if isinstance(action, do.Report)]
-        return f"{said[-1].event}: {said[-1].why}" if said else ""
-
-    def _derive(self) -> State:
-        if not self._started:
-            return State.STARTING
-        if self._answer.sounding:
-            return State.SPEAKING
-        if self._turn is not None or self._texts or self._answer.pending:
-            return self._busy()
-        if any(fault in self.faults for fault in BLOCKING):
-            return State.FAULT
-        if Fault.CLOCK in self.faults:
-            return State.WAITING_FOR_CLOCK
-        return State.OFFLINE if Fault.NETWORK in self.faults else State.IDLE
-
-    def _busy(self) -> State:
-        if not self._line.up:
-            return State.CONNECTING
-        listening = self._turn is not None and (self.rules.manual or not self._answer.pending)
-        return State.LISTENING if listening else State.THINKING
-
-    def _quiet(self) -> bool:
-        """Nothing sounds, nothing is waited for, and no turn is held open by hand."""
-        if self._answer.sounding or self._answer.pending or self._texts:
-            return False
-        return self._turn is None or not self.rules.manual
-
-    def _calm(self) -> bool:
-        """Nobody would notice if the connection were changed for another."""
-        return self._quiet() and not self._answer.arriving
-
-    def _needs_line(self) -> bool:
-        return self._turn is not None or self._answer.awaited or bool(self._texts)
-
-    def _line_faulty(self) -> bool:
-        return any(fault in self.faults for fault in OF_THE_LINE)
+    # Faults.
 
     def _raise(self, fault: Fault, text: str) -> None:
         news = fault not in self.faults
@@ -144,41 +39,63 @@ class Steps:
         self.faults[fault] = text
 
     def _clear(self, fault: Fault) -> None:
+        if fault is Fault.LIMIT and self._spent:
+            return
         if self.faults.pop(fault, None) is not None:
             self._out.append(do.Report("fault", "works again", fault))
+
+    def _say_what_waited(self) -> None:
+        """Tell what happened while the person was speaking."""
+        if self._slow:
+            self._slow = False
+            self._signal("slow line")
+        for fault in self._unsaid:
+            if fault in self.faults:
+                self._signal("fault", fault)
+        self._unsaid.clear()
+
+    # Turns.
 
     def _button_down(self) -> None:
         if self._down_since is None:  # a second finger, or `ctl press`, on a button that is down is no new press
             self._down_since = self._now
             self._may_long_press = self.in_conversation  # whoever begins one by holding the button wants to talk
 
-    def _talk(self, sample: int) -> None:
+    def _talk(self, sample: int, *, most_s: float | None = None) -> None:
         """Open a turn, or say why the microphone cannot be heard."""
         if self.muted:
             self._signal("pressed while muted")
         elif Fault.MICROPHONE in self.faults:
             self._signal("fault", Fault.MICROPHONE)
+        elif self._spent:
+            self._signal("fault", Fault.LIMIT)
         elif Fault.BUTTON_STUCK not in self.faults:
-            self._open_turn(sample)
+            self._open_turn(sample, most_s)
 
     def _begin(self) -> None:
         """A turn of any kind begins, and with it a conversation if there is none."""
         if self._begun_at is None:
+            known = self._line.up or self._knows()
             self._begun_at = self._now
-            self._line.known = self._line.up
+            self._line.known = known
         self._last_sound = self._now
         for fault in SETTLED_BY_TRYING:
-            self.faults.pop(fault, None)
+            if not (fault is Fault.LIMIT and self._spent):
+                self.faults.pop(fault, None)
 
-    def _open_turn(self, sample: int) -> None:
+    def _open_turn(self, sample: int, most_s: float | None) -> None:
         self._begin()
         self.turns += 1
         self._answer.superseded(self._now)
         self._asked.clear()
         self._ending = None
+        self._listen_after = False
         self._slow = False
-        self._turn = Turn(self.turns, self._now, held=True)
-        self._listening_since = self._now
+        self.rung = Rung.NONE
+        self._unanswered_since = None
+        self._line.snapshot = False
+        self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s)
+        self._question_at = self._listening_since = self._now
         pre_roll_s = min(self.rules.pre_roll_s, self._now - self._fresh_since)
         start = max(sample - round(pre_roll_s * SAMPLE_RATE), self._not_before, 0)
         self._out.append(do.OpenTurn(self.turns, min(start, sample)))
@@ -193,6 +110,7 @@ class Steps:
         self._out.append(do.CloseTurn(self._turn.number, sample))
         self._out.append(do.Report("turn", why))
         self._turn = None
+        self._unanswered_since = None
         self._not_before = max(self._not_before, sample or 0)
         self._last_sound = self._fresh_since = self._now
         if self.rules.manual:
@@ -200,16 +118,6 @@ class Steps:
         self._signal("turn too long" if why == "too long" else "turn closed")
         self._say_what_waited()
         self._send_texts()
-
-    def _say_what_waited(self) -> None:
-        """Tell what happened while the person was speaking."""
-        if self._slow:
-            self._slow = False
-            self._signal("slow line")
-        for fault in self._unsaid:
-            if fault in self.faults:
-                self._signal("fault", fault)
-        self._unsaid.clear()
 
     def _void(self, why: str) -> None:
         """Drop what was not yet sent of the person's speech; what has been sent may still be answered."""
@@ -219,6 +127,8 @@ class Steps:
             self._out.append(do.Report("turn", why))
             self._last_sound = self._fresh_since = self._now
         self._turn = None
+        self._listen_after = False
+        self._unanswered_since = None
         self._say_what_waited()
         if self._line.up:
             if spoke:
@@ -236,12 +146,23 @@ class Steps:
         self._texts.clear()
         self._asked.clear()
         self._answer.give_up()
+        self._unanswered_since = None
+        self._listen_after = False
+        self.rung = Rung.NONE
         self._line.unwanted()
         self._last_sound = self._fresh_since = self._now
+        self._speak_announcements()
         self._say_what_waited()
 
     def _await_answer(self) -> None:
-        self._answer.expect(self._now, self.rules.answer_timeout_s)
+        """A question is complete."""
+        self.rung = Rung.NONE
+        self._complete_at = self._now
+        self._wait_for_answer()
+
+    def _wait_for_answer(self) -> None:
+        self._line.snapshot = False
+        self._answer.expect(self._now, wait_s(self.rung, self.rules.answer_timeout_s))
 
     def _send_texts(self) -> None:
         """Send waiting text turns, unless a turn is being spoken: they follow it."""
@@ -251,17 +172,28 @@ class Steps:
             self._answer.superseded(self._now)
             self._out.append(do.SendText(text))
             self._asked.append(text)
-            self._await_answer()
+            if self.rung is Rung.NONE:
+                self._await_answer()
+            else:
+                self._wait_for_answer()
         self._texts.clear()
+
+    def _speak_announcements(self) -> None:
+        """Speak with the device's own voice what the model's voice was meant for."""
+        for one in self._announcements:
+            self._out.append(do.Announce(one.text))
+        self._announcements.clear()
+
+    # The line.
 
     def _need_line(self) -> None:
         if self._line.want(self._now):
             self._failure = None
             self._connect()
 
-    def _connect(self) -> None:
+    def _connect(self, *, retell: bool = False) -> None:
         self._line.opening()
-        self._out.append(do.Connect(resume=self.in_conversation and self._line.known))
+        self._out.append(do.Connect(resume=self._knows(), retell=retell))
 
     def _disconnect(self) -> None:
         if self._line.link is not Link.DOWN:
@@ -274,6 +206,13 @@ class Steps:
         if self.in_conversation or self.rules.prewarm:
             self._connect()
 
+    def _ask_again(self) -> None:
+        """What was asked in writing and not answered goes out once more on the next connection."""
+        if self._asked:
+            self._texts[:0] = self._asked
+            self._asked.clear()
+            self._answer.give_up()
+
     def _refused(self, fault: Fault, text: str) -> None:
         """The service will not talk to us; a person has to act."""
         if self._needs_line():
@@ -281,6 +220,26 @@ class Steps:
         self._line.closed()
         self.faults.pop(fault, None)
         self._raise(fault, text)
+
+    # The answer.
+
+    def _sign_of_life(self) -> None:
+        """The service is at work: what was tried for its answer has helped."""
+        self._unanswered_since = None
+        self._doubted = False
+        if self.rung is not Rung.NONE:
+            self._out.append(do.Report("healing", f"{self.rung.name.lower()} helped"))
+            self.rung = Rung.NONE
+
+    def _no_answer(self, why: str, signal: str = "no answer") -> None:
+        self._answer.give_up()
+        self._asked.clear()
+        self.rung = Rung.NONE
+        self._listen_after = False
+        self._last_sound = self._now
+        self._out.append(do.Settle())
+        self._out.append(do.Report("turn", why))
+        self._signal(signal)
 
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
@@ -295,10 +254,17 @@ class Steps:
         self._answer.heard()
         self._not_before = max(self._not_before, sample)
         self._last_sound = self._listening_since = self._fresh_since = self._now
-        if self._ending is not None and not self._answer.pending and not self._answer.arriving:
+        owed = self._answer.pending or self._answer.arriving
+        if self._ending is not None and not owed:
             self._finish("ended", "goodbye")
+        elif self._listen_after and not owed:
+            self._listen_after = False
+            if self._turn is None:
+                self._talk(sample, most_s=LISTEN_S if self.rules.manual else None)
 
-    def _finish(self, why: str, signal: str) -> None:
+    # The end.
+
+    def _finish(self, why: str, signal: str, fault: Fault | None = None) -> None:
         """End the conversation: nothing of it may be sent, heard or remembered any more."""
         if self._answer.sounding:
             self._flush("end")
@@ -306,20 +272,26 @@ class Steps:
         self._turn = None
         self._texts.clear()
         self._asked.clear()
+        self._listen_after = False
+        self._unanswered_since = None
         self._unsaid.clear()
         self._slow = False
+        self.rung = Rung.NONE
         self._answer = Answer()
         self._begun_at = self._ending = None
-        self._fresh_since = self._now
+        self._last_sound = self._fresh_since = self._now
+        self._known_until = self._now + self.rules.remember_s
         self._line.known = False
         self._disconnect()
         if self._line_faulty():
             self._line.retry(self._now)
-        self._out.append(do.Wipe())
+        self._out.append(do.Wipe(keep_handle=self.rules.remember_s > 0))
         self._out.append(do.Report("conversation", why))
-        self._signal(signal)
+        self._signal(signal, fault)
         if self.rules.prewarm:
             self._connect()
+
+    # What is seen and heard.
 
     def _signal(self, moment: str, fault: Fault | None = None) -> None:
         signal = indicator.SIGNALS[moment]
@@ -328,7 +300,9 @@ class Steps:
             self._out.append(do.Say(signal.prompt if fault is None else f"{signal.prompt}-{fault.value}"))
 
     def _show(self) -> None:
-        name = indicator.light(indicator.Situation(self.state, self.muted, self.fault))
+        name = indicator.light(
+            indicator.Situation(self.state, self.muted, self.fault, self.rung, self._ringing, self._line.degraded)
+        )
         if name != self.light:
             self.light = name
             self._out.append(do.Show(name))

@@ -7,7 +7,8 @@ The table of moves says where a rule may end; this finds where it does end, so t
 happen is tried: the line comes up after it was opened, answers come while it is up, a button that is down comes up. Of
 the faults, those of the microphone and of the line occur, and a stuck button by itself.
 Courses that lead to the same facts are followed once; as facts are finite, the walk ends by itself with every step
-there is. Pure; it takes a few seconds.
+there is. What comes from the house (announcements, alarms, budgets) is independent of much else; it is tried in a walk
+of its own, against fewer events of the service. Pure; it takes a few seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
 from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.moves import State, find
@@ -38,8 +40,9 @@ def walk() -> Steps:
     """Return every step from a state to a state, itself included, that some course of events can take."""
     found: Steps = {}
     for mode, rules in MODES.items():
-        for step in _walk(rules):
-            found[step] = found.get(step, frozenset()) | {mode}
+        for household in (False, True):
+            for step in _walk(rules, household=household):
+                found[step] = found.get(step, frozenset()) | {mode}
     return found
 
 
@@ -56,7 +59,7 @@ class _World:
     """A tool is running."""
 
 
-def _walk(rules: Rules) -> set[tuple[State, str, State]]:
+def _walk(rules: Rules, *, household: bool) -> set[tuple[State, str, State]]:
     first = _World(Machine(rules, jitter=lambda: 0.5, strict=True))
     found: set[tuple[State, str, State]] = set()
     seen: set[Hashable] = {_facts(first)}
@@ -64,7 +67,7 @@ def _walk(rules: Rules) -> set[tuple[State, str, State]]:
     while level:
         following = []
         for world in level:
-            for event in _possible(world):
+            for event in _household(world) if household else _possible(world):
                 if find(world.machine.state, event) is None:  # logged, and nothing else
                     found.add((world.machine.state, type(event).__name__, world.machine.state))
                     continue
@@ -95,6 +98,8 @@ def _possible(world: _World) -> list[ev.Event]:
         events += [ev.LinkUp(), ev.LinkDown(Fault.CLOCK, "not yet valid")]
     if world.link is not Link.DOWN:
         events += [ev.LinkDown(Fault.NETWORK, "cut"), ev.LinkDown(Fault.SERVICE, "refused", final=True)]
+    else:
+        events.append(ev.NetworkBack())
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerGenerated(), ev.AnswerDone(), ev.AnswerDone(idle=False)]
         events += [ev.AnswerProgress(), ev.WorkDone(), ev.Interrupted(), ev.Heard(), ev.EndWished()]
@@ -102,6 +107,30 @@ def _possible(world: _World) -> list[ev.Event]:
         events += [] if world.calls else [ev.ToolsCalled(1)]
     if world.calls:
         events.append(ev.ToolsSettled(1))
+    if machine.state is State.SPEAKING:
+        events.append(ev.PlaybackEnded(sample))
+    if machine.deadline is not None:
+        events.append(ev.Tick())
+    return events
+
+
+def _household(world: _World) -> list[ev.Event]:
+    machine, sample = world.machine, round(world.now * SAMPLE_RATE)
+    if machine.state is State.STARTING:
+        return [ev.Ready()]
+    spent = Fault.LIMIT in machine.faults
+    events: list[ev.Event] = [
+        ev.Released(sample) if world.down else ev.Pressed(sample),
+        ev.Announced("Dinner!", listen=True),
+        ev.AlarmEnded() if machine.ringing else ev.AlarmRings("tea"),
+        ev.BudgetFree() if spent else ev.BudgetSpent("the day's money"),
+        ev.EndAsked(),
+    ]
+    events += [ev.Announced("Dinner!"), ev.BudgetLow("the day's money")] if world.link is not Link.OPENING else []
+    if world.link is Link.OPENING:
+        events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
+    if world.link is Link.UP:
+        events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.Snapshot()]
     if machine.state is State.SPEAKING:
         events.append(ev.PlaybackEnded(sample))
     if machine.deadline is not None:
@@ -177,7 +206,7 @@ def _shape(value: Any) -> Hashable:
 
 _THERE = "there"
 _NUMBERS = {int, float, str}
-_FLAGS = {bool, type(None), State, Link}
+_FLAGS = {bool, type(None), State, Link, Rung}
 _PLAIN = _NUMBERS | _FLAGS | {Rules}
-_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure"}
+_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure", "_notices"}
 """What the machine tells, or will tell, not what it goes by."""

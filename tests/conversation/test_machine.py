@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import pytest
+from story import RATE, Story, kiosk, ready, speaker, whys
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
@@ -12,74 +11,6 @@ from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.moves import MOVES, State
 from edge_agent.conversation.rules import STUCK_S, Rules
 from edge_agent.errors import Fault
-
-A = TypeVar("A")
-RATE = 16_000
-
-
-class Story:
-    """A machine with a clock; capture runs with the clock from zero."""
-
-    def __init__(self, **rules: object) -> None:
-        self.machine = Machine(Rules(**rules), jitter=lambda: 0.5, strict=True)  # type: ignore[arg-type]
-        self.now = 100.0
-        self.done: list[do.Action] = []
-        self.tell(ev.Ready())
-
-    @property
-    def sample(self) -> int:
-        return round(self.now * RATE)
-
-    def tell(self, event: ev.Event) -> list[do.Action]:
-        self.last = self.machine.handle(event, self.now)
-        self.done += self.last
-        return self.last
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass; deadlines come as they fall due."""
-        end = self.now + seconds
-        while (deadline := self.machine.deadline) is not None and deadline <= end:
-            self.now = max(deadline, self.now)
-            self.tell(ev.Tick())
-        self.now = end
-
-    def press(self) -> list[do.Action]:
-        return self.tell(ev.Pressed(self.sample))
-
-    def release(self) -> list[do.Action]:
-        return self.tell(ev.Released(self.sample))
-
-    def hold(self, seconds: float) -> None:
-        self.press()
-        self.wait(seconds)
-        self.release()
-
-    def answer(self, seconds: float = 2.0, *, done: bool = True) -> None:
-        """The whole answer comes at once, faster than real time."""
-        self.tell(ev.AnswerAudio(seconds * 1000))
-        if done:
-            self.tell(ev.AnswerGenerated())
-            self.tell(ev.AnswerDone())
-
-    def play_out(self, seconds: float = 2.0) -> None:
-        self.wait(seconds)
-        self.tell(ev.PlaybackEnded(self.sample))
-        self.wait(0)
-
-    def of(self, kind: type[A]) -> list[A]:
-        return [action for action in self.done if isinstance(action, kind)]
-
-    @property
-    def state(self) -> str:
-        return self.machine.state
-
-
-def kiosk(**rules: object) -> Story:
-    return Story(manual=True, **rules)
-
-
-def speaker(**rules: object) -> Story:
-    return Story(manual=False, idle_timeout_s=30.0, **rules)
 
 
 def test_hold_to_talk_from_press_to_answer_to_the_visitors_end() -> None:
@@ -181,9 +112,9 @@ def test_an_empty_answer_is_said_and_the_device_is_ready_again() -> None:
 
 def test_no_answer_in_time_is_said() -> None:
     story = kiosk(answer_timeout_s=20.0, idle_timeout_s=100.0)
+    story.online = True
     story.hold(1)
-    story.tell(ev.LinkUp())
-    story.wait(20.1)
+    story.wait(21.6)
     assert story.state == State.IDLE
     assert do.Say("no_answer") in story.done
 
@@ -199,8 +130,8 @@ def test_a_turn_that_is_too_long_ends_by_itself_and_is_answered() -> None:
 
 def test_a_button_that_sticks_becomes_fault_11_until_it_comes_up() -> None:
     story = kiosk(max_turn_s=60.0, answer_timeout_s=5.0, idle_timeout_s=1000.0)
+    story.online = True
     story.press()
-    story.tell(ev.LinkUp())
     story.wait(60 + STUCK_S)
     assert story.state == State.FAULT
     assert story.machine.light == "fault-11"
@@ -346,6 +277,8 @@ def test_open_microphone_stays_open_over_answers_and_falls_asleep() -> None:
     assert story.state == State.LISTENING
     story.wait(20)
     story.tell(ev.Heard())
+    story.wait(1)
+    story.tell(ev.AnswerDone())
     story.wait(29)
     assert story.state == State.LISTENING
     story.wait(1.1)
@@ -410,7 +343,7 @@ def test_a_tool_call_holds_the_answer_deadline() -> None:
     story.wait(8)
     assert story.state == State.THINKING
     story.tell(ev.ToolsSettled(1))
-    story.wait(4)
+    story.wait(2)
     assert story.state == State.THINKING
     story.answer()
     assert story.state == State.SPEAKING
@@ -453,18 +386,6 @@ def test_the_table_names_a_rule_for_every_row_and_no_rule_without_one() -> None:
     assert all(callable(getattr(Machine, rule)) for rule in rules)
     pairs = [(move.on, state) for move in MOVES for state in move.within]
     assert len(pairs) == len(set(pairs)), "two rows for one event in one state"
-
-
-def ready(story: Story) -> Story:
-    """A question has been asked by voice, the line is up, and the answer is awaited."""
-    story.hold(1)
-    story.tell(ev.LinkUp())
-    assert story.state == State.THINKING
-    return story
-
-
-def whys(story: Story, event: str = "turn") -> list[str]:
-    return [report.why for report in story.of(do.Report) if report.event == event]
 
 
 def test_a_second_finger_on_the_button_does_not_make_a_tap_of_the_hold() -> None:
@@ -710,11 +631,14 @@ def test_a_thinking_model_that_finishes_without_a_word_is_no_answer() -> None:
 
 def test_thoughts_are_a_sign_of_life() -> None:
     story = ready(kiosk(answer_timeout_s=10.0))
+    story.online = True
+    story.wait(2)
+    story.tell(ev.AnswerProgress())
     for _ in range(5):
-        story.wait(8)
+        story.wait(4)
         story.tell(ev.AnswerProgress())
         assert story.state == State.THINKING
-    story.wait(10.1)
+    story.wait(13.1)
     assert story.state == State.IDLE
 
 
@@ -838,6 +762,8 @@ def test_a_leaving_connection_is_changed_when_nobody_notices() -> None:
     story.tell(ev.AnswerGenerated())
     story.tell(ev.AnswerDone())
     story.play_out(3)
+    assert do.Disconnect() not in story.done, "the service gives its handle after the turn"
+    story.tell(ev.Snapshot())
     assert story.last.index(do.Disconnect()) < story.last.index(do.Connect(resume=True))
     story.tell(ev.LinkUp(resumed=True))
     assert story.state == State.IDLE

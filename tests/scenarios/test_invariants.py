@@ -26,20 +26,29 @@ from edge_agent.live.uplink import Mark, Picture, Sound, Uplink
 
 RATE = 16_000
 BLOCK = 320
-TALKING_LIGHTS = {"listening", "connecting", "thinking", "speaking"}
+TALKING_LIGHTS = {"listening", "connecting", "thinking", "speaking", "ringing", "healing-1", "healing-2", "healing-3"}
 
 
 class Device(RuleBasedStateMachine):
     """One device, driven by people, the network, the service and time, in any order."""
 
-    @initialize(mode=st.sampled_from(["kiosk", "speaker", "hook"]), prewarm=st.booleans())
-    def begin(self, mode: str, prewarm: bool) -> None:
+    @initialize(mode=st.sampled_from(["kiosk", "speaker", "hook"]), prewarm=st.booleans(), holds=st.booleans())
+    def begin(self, mode: str, prewarm: bool, holds: bool) -> None:
         manual = mode == "kiosk"
         self.now = 10.0
         self.ring = CaptureRing()
         self.uplink = Uplink(self.ring, manual=manual)
         self.machine = Machine(
-            Rules(manual=manual, hook=mode == "hook", prewarm=prewarm, max_turn_s=20.0, answer_timeout_s=5.0),
+            Rules(
+                manual=manual,
+                hook=mode == "hook",
+                prewarm=prewarm,
+                max_turn_s=20.0,
+                answer_timeout_s=5.0,
+                holds=holds,
+                connection_limit_s=30.0,
+                remember_s=0.0 if manual else 20.0,
+            ),
             jitter=lambda: 0.5,
             strict=True,
         )
@@ -236,10 +245,31 @@ class Device(RuleBasedStateMachine):
     def the_model_says_goodbye(self) -> None:
         self.tell(ev.EndWished())
 
-    @rule()
-    def the_line_ages(self) -> None:
+    @rule(left_s=st.sampled_from([0.0, 1.0, 60.0, float("inf")]))
+    def the_line_ages(self, left_s: float) -> None:
         if self.link == "up":
-            self.tell(ev.LineLeaving())
+            self.tell(ev.LineLeaving(left_s))
+
+    @rule(resumable=st.booleans())
+    def the_service_takes_a_snapshot(self, resumable: bool) -> None:
+        if self.link == "up":
+            self.tell(ev.Snapshot(resumable))
+
+    @rule()
+    def the_network_comes_back(self) -> None:
+        self.tell(ev.NetworkBack())
+
+    @rule(listen=st.booleans())
+    def the_house_announces(self, listen: bool) -> None:
+        self.tell(ev.Announced("Dinner is ready.", listen))
+
+    @rule(spent=st.sampled_from([ev.BudgetLow("money"), ev.BudgetSpent("money"), ev.BudgetFree()]))
+    def the_budget(self, spent: ev.Event) -> None:
+        self.tell(spent)
+
+    @rule(rings=st.booleans())
+    def an_alarm(self, rings: bool) -> None:
+        self.tell(ev.AlarmRings("tea") if rings else ev.AlarmEnded())
 
     @rule()
     def the_line_is_slow(self) -> None:
@@ -251,9 +281,10 @@ class Device(RuleBasedStateMachine):
             self.tell(ev.Interrupted())
             assert not self.playing, "sound survived an interruption"
 
-    @rule(count=st.integers(1, 3), settle=st.booleans())
-    def tools(self, count: int, settle: bool) -> None:
-        self.tell(ev.ToolsSettled(count) if settle else ev.ToolsCalled(count))
+    @rule(count=st.integers(1, 3), settle=st.booleans(), blocking=st.booleans())
+    def tools(self, count: int, settle: bool, blocking: bool) -> None:
+        held = count if blocking else 0
+        self.tell(ev.ToolsSettled(count, held) if settle else ev.ToolsCalled(count, held))
 
     @rule(fault=st.sampled_from(list(Fault)), cleared=st.booleans())
     def faults(self, fault: Fault, cleared: bool) -> None:
@@ -313,6 +344,14 @@ def test_every_event_is_defined_in_every_state(state: State) -> None:
         ev.LinkDown(None, "x"),
         ev.LineLeaving(),
         ev.LineSlow(),
+        ev.Snapshot(),
+        ev.NetworkBack(),
+        ev.Announced("x", listen=True),
+        ev.BudgetLow("x"),
+        ev.BudgetSpent("x"),
+        ev.BudgetFree(),
+        ev.AlarmRings("x"),
+        ev.AlarmEnded(),
         ev.AnswerAudio(10),
         ev.AnswerProgress(),
         ev.AnswerGenerated(),

@@ -1,0 +1,138 @@
+"""The rules for what the service says: sound, its end, interruptions, tool calls, and an answer that does not come."""
+
+from __future__ import annotations
+
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.healing import Rung, after_sign_s, next_rung, wait_s
+from edge_agent.conversation.rules import FAREWELL_S
+from edge_agent.conversation.steps import Steps
+
+LATE_CAPTION_S = 2.0  # words of a question may come after its answer
+
+
+class AnsweringRules(Steps):
+    """See the module's docstring."""
+
+    def _answer_audio(self, event: ev.AnswerAudio) -> None:
+        if not self.in_conversation:
+            return
+        if event.ms <= 0:
+            self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
+            return
+        talking = self.rules.manual and self._turn is not None
+        if self._answer.arrived(event.ms / 1000, self._now, talking=talking):
+            self._sign_of_life()
+            self._asked.clear()
+            self._out.append(do.Play())
+
+    def _answer_progress(self, _event: ev.AnswerProgress) -> None:
+        self._sign_of_life()
+        self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
+
+    def _answer_generated(self, _event: ev.AnswerGenerated) -> None:
+        if not self._answer.stopped:
+            self._play_out()
+
+    def _answer_done(self, event: ev.AnswerDone) -> None:
+        answer = self._answer
+        self._sign_of_life()
+        if not answer.turn_over(self._now, idle=event.idle or not self.in_conversation):
+            return
+        self._last_sound = self._now
+        if answer.sounding:
+            self._play_out()
+        elif answer.working or answer.calls:
+            return
+        elif self._ending is not None:
+            self._finish("ended", "goodbye")
+        elif answer.awaited and self._line.up:
+            if event.refused:
+                self._no_answer("the service would not answer this", "refused")
+            else:
+                self._no_answer("the answer was empty")
+
+    def _work_done(self, _event: ev.WorkDone) -> None:
+        if self._answer.working:
+            self._answer_done(ev.AnswerDone())
+
+    def _interrupted(self, _event: ev.Interrupted) -> None:
+        self._ending = None
+        self._listen_after = False
+        self._listening_since = self._last_sound = self._now
+        self._sign_of_life()
+        if self._answer.sounding:
+            self._flush("voice")
+        else:
+            self._answer.drop_rest(self._now)
+
+    def _heard(self, _event: ev.Heard) -> None:
+        late = self._now - self._listening_since < LATE_CAPTION_S or self._answer.sounding
+        self._last_sound = self._now
+        open_microphone = self._turn is not None and not self.rules.manual
+        if open_microphone and not late and not self._doubted and self._unanswered_since is None:
+            self._unanswered_since = self._now
+
+    def _tools_called(self, event: ev.ToolsCalled) -> None:
+        self._sign_of_life()
+        if self.in_conversation:
+            self._answer.calls += event.count
+            self._answer.blocking += event.blocking
+
+    def _tools_settled(self, event: ev.ToolsSettled) -> None:
+        self._answer.calls = max(0, self._answer.calls - event.count)
+        self._answer.blocking = max(0, self._answer.blocking - event.blocking)
+        self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
+        self._last_sound = self._now
+        if self._ending is not None:
+            self._ending = self._now + FAREWELL_S
+
+    def _playback_ended(self, event: ev.PlaybackEnded) -> None:
+        if self._answer.sounding and self._answer.complete:
+            self._sound_over(event.sample)
+
+    # Deadlines.
+
+    def _no_sign(self) -> None:
+        """Nothing comes of the answer that is owed: one rung up the ladder, at its end the person is told."""
+        answer, patience = self._answer, self.rules.answer_timeout_s
+        resend = self._resendable()
+        rung = None
+        if answer.awaited:
+            retell = self.rules.nudges or resend
+            rung = next_rung(self.rung, nudge=self.rules.nudges, resend=resend, retell=retell)
+        if rung is None:
+            self._no_answer("no answer came")
+            self._line.leave(0.0, self._now)  # whatever is wrong with this connection, the next turn gets another
+            return
+        self.rung = rung
+        answer.due = self._now + wait_s(rung, patience)
+        self._out.append(do.Report("healing", rung.name.lower()))
+        if rung is Rung.NUDGE:
+            self._out.append(do.Nudge())
+            return
+        self._ask_again()
+        self._disconnect()
+        self._connect(retell=rung is Rung.RETELL)
+        self._line.wanted_since = self._complete_at
+
+    def _nobody_answers(self) -> None:
+        """With the open microphone: the service understood words, and then nothing came of them.
+
+        A model may keep silent when it was not meant, so this is tried once, until it has answered again.
+        """
+        self._unanswered_since = None
+        self._doubted = True
+        self._out.append(do.Report("healing", "reopen"))
+        self._change_line()
+
+    def _stalled(self) -> None:
+        """The sound of an answer ran dry."""
+        if self._answer.complete:
+            self._sound_over(self._not_before)
+            return
+        if not self._answer.calls and not self._answer.working:
+            self._out.append(do.Report("turn", "the answer broke off"))
+            self._line.leave(0.0, self._now)
+            self._answer.broke_off()
+        self._play_out()

@@ -1,0 +1,183 @@
+"""The facts of a conversation and what follows from them.
+
+A few plain facts are kept (the open turn, the `Line`, the `Answer`, what waits to be said, faults, mute) and the state
+is derived from them in one place, so that facts and state cannot disagree. Nothing here changes a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.conversation import actions as do
+from edge_agent.conversation.answer import Answer
+from edge_agent.conversation.healing import Rung
+from edge_agent.conversation.line import PATIENCE_S, Line
+from edge_agent.conversation.moves import State
+from edge_agent.conversation.rules import BLOCKING, OF_THE_LINE, SNAPSHOT_S, Rules
+from edge_agent.errors import Fault
+
+
+@dataclass(slots=True)
+class Turn:
+    """The open turn; `held` while the button that opened it may still end it by its release."""
+
+    number: int
+    opened_at: float
+    held: bool
+    most_s: float | None = None
+    """It ends by itself after this; None: as the rules say."""
+
+
+@dataclass(slots=True)
+class Announcement:
+    """A text to be spoken at the next quiet moment; `listen`: and the person heard afterwards."""
+
+    text: str
+    listen: bool
+
+
+class Facts:
+    """See the module's docstring; `rules` may be replaced at any time."""
+
+    def __init__(self, rules: Rules, *, muted: bool, jitter: Callable[[], float], known_until: float) -> None:
+        self.rules = rules
+        self.state = State.STARTING
+        self.why = "starting"
+        self.muted = muted
+        self.faults: dict[Fault, str] = {}
+        self.light = ""
+        self.turns = 0
+        self.rung = Rung.NONE
+        """What is being tried for an answer that does not come."""
+        self._now = 0.0
+        self._out: list[do.Action] = []
+        self._started = False
+        self._line = Line(jitter)
+        self._answer = Answer()
+        self._turn: Turn | None = None
+        self._question_at = 0.0
+        self._complete_at = 0.0
+        self._texts: list[str] = []
+        self._asked: list[str] = []
+        self._announcements: list[Announcement] = []
+        self._listen_after = False
+        self._notices: list[str] = []
+        self._ringing = False
+        self._spent = False
+        self._held_back = False
+        self._failure: tuple[Fault, str] | None = None
+        self._ending: float | None = None
+        self._begun_at: float | None = None
+        self._known_until = known_until
+        self._last_sound = 0.0
+        self._listening_since = 0.0
+        self._unanswered_since: float | None = None
+        self._doubted = False
+        self._not_before = 0
+        self._fresh_since = 0.0
+        self._unsaid: list[Fault] = []
+        self._slow = False
+        self._down_since: float | None = None
+        self._may_long_press = False
+
+    @property
+    def turn_open(self) -> bool:
+        """True while microphone sound is admitted."""
+        return self._turn is not None
+
+    @property
+    def in_conversation(self) -> bool:
+        """True from the first turn until the conversation's end."""
+        return self._begun_at is not None
+
+    @property
+    def connected(self) -> bool:
+        """True while the link is up."""
+        return self._line.up
+
+    @property
+    def degraded(self) -> bool:
+        """True while the link takes only one question and answer at a time."""
+        return self._line.degraded
+
+    @property
+    def ringing(self) -> bool:
+        """True while an alarm rings."""
+        return self._ringing
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault to show: the first blocking one, else any."""
+        blocking = next((fault for fault in BLOCKING if fault in self.faults), None)
+        return blocking if blocking is not None else min(self.faults, default=None)
+
+    @property
+    def shown_state(self) -> str:
+        """The state as `status` gives it: `muted` where the device would else be idle or listening."""
+        return "muted" if self.muted and self.state in {State.IDLE, State.LISTENING} else self.state.value
+
+    def _reason(self) -> str:
+        """The last thing this event reported, in a person's words; "" if nothing."""
+        said = [action for action in self._out if isinstance(action, do.Report)]
+        return f"{said[-1].event}: {said[-1].why}" if said else ""
+
+    def _derive(self) -> State:
+        if not self._started:
+            return State.STARTING
+        if self._answer.sounding:
+            return State.SPEAKING
+        if self._turn is not None or self._texts or self._answer.pending or self._awaits_line():
+            return self._busy()
+        if any(fault in self.faults for fault in BLOCKING):
+            return State.FAULT
+        if Fault.CLOCK in self.faults:
+            return State.WAITING_FOR_CLOCK
+        return State.OFFLINE if Fault.NETWORK in self.faults else State.IDLE
+
+    def _busy(self) -> State:
+        if not self._line.up:
+            return State.CONNECTING
+        listening = self._turn is not None and (self.rules.manual or not self._answer.pending)
+        return State.LISTENING if listening and not self._holding() else State.THINKING
+
+    def _quiet(self) -> bool:
+        """Nothing sounds, nothing is waited for, and no turn is held open by hand."""
+        if self._answer.sounding or self._answer.pending or self._texts or self._awaits_line():
+            return False
+        return self._turn is None or not self.rules.manual
+
+    def _calm(self) -> bool:
+        """Nobody would notice if the connection were changed for another."""
+        return self._quiet() and not self._answer.arriving
+
+    def _holding(self) -> bool:
+        """The service would close the connection for microphone sound."""
+        return self.rules.holds and self._answer.blocking > 0
+
+    def _needs_line(self) -> bool:
+        return self._turn is not None or self._answer.awaited or bool(self._texts) or self._awaits_line()
+
+    def _awaits_line(self) -> bool:
+        """An announcement waits for the connection that its answer needs."""
+        return self._line.wanted_since is not None and any(one.listen for one in self._announcements)
+
+    def _line_faulty(self) -> bool:
+        return any(fault in self.faults for fault in OF_THE_LINE)
+
+    def _knows(self) -> bool:
+        """A new connection should go on with what was said before."""
+        return self._line.known if self.in_conversation else self._now < self._known_until
+
+    def _change_due(self) -> float | None:
+        """When a connection that will not stay is to be changed; None while somebody would notice."""
+        line = self._line
+        if not (line.leaving and line.up and self._calm()):
+            return None
+        if line.snapshot or not self.in_conversation or line.degraded:
+            return self._now
+        return min(self._last_sound + SNAPSHOT_S, line.leave_by - 0.5)
+
+    def _resendable(self) -> bool:
+        """What was asked can be sent again: a text, or speech young enough."""
+        return bool(self._asked) or self._now - self._question_at < PATIENCE_S

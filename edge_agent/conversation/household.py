@@ -1,0 +1,88 @@
+"""The rules for what comes from the house around the talk: announcements, alarms, budgets, broken parts.
+
+None of it cuts into what a person or the service is saying: an announcement and a notice wait for a quiet moment, a
+budget that is used up lets the answer be heard to its end. Only an alarm rings at once.
+"""
+
+from __future__ import annotations
+
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.facts import Announcement
+from edge_agent.conversation.rules import SETTLED_BY_TRYING
+from edge_agent.conversation.steps import Steps
+from edge_agent.errors import Fault
+
+ANNOUNCE = "Say exactly these words to the person, in their own language and as they stand, and nothing else: {text}"
+NO_USE = frozenset({*SETTLED_BY_TRYING, Fault.MICROPHONE})
+"""While one of these holds, nobody could be heard after an announcement: the device's own voice speaks it."""
+
+
+class HouseholdRules(Steps):
+    """See the module's docstring."""
+
+    def _ready(self, _event: ev.Ready) -> None:
+        self._started = True
+        self._signal("ready")
+        if self.rules.prewarm:
+            self._connect()
+
+    def _fault_raised(self, event: ev.FaultRaised) -> None:
+        self._raise(event.fault, event.text)
+
+    def _fault_cleared(self, event: ev.FaultCleared) -> None:
+        self._clear(event.fault)
+
+    def _announced(self, event: ev.Announced) -> None:
+        self._announcements.append(Announcement(event.text, event.listen))
+
+    def _alarm_rings(self, event: ev.AlarmRings) -> None:
+        self._ringing = True
+        self._out.append(do.Report("alarm", event.name))
+        self._out.append(do.Ring(True))
+
+    def _alarm_ended(self, _event: ev.AlarmEnded) -> None:
+        self._ringing = False
+
+    def _budget_low(self, event: ev.BudgetLow) -> None:
+        self._out.append(do.Report("budget", event.text))
+        if "budget low" not in self._notices:
+            self._notices.append("budget low")
+
+    def _budget_spent(self, event: ev.BudgetSpent) -> None:
+        self._spent = True
+        self.faults[Fault.LIMIT] = event.text
+        self._out.append(do.Report("fault", event.text, Fault.LIMIT))
+
+    def _budget_free(self, _event: ev.BudgetFree) -> None:
+        self._spent = False
+        self._clear(Fault.LIMIT)
+
+    # What waited for a quiet moment.
+
+    def _quiet_moment(self) -> None:
+        """After every event: end what the budget ends, say what waited, announce."""
+        if not self._quiet():
+            return
+        if self._spent and self.in_conversation:
+            self._finish("the budget is used up", "fault", Fault.LIMIT)
+        for notice in self._notices:
+            self._signal(notice)
+        self._notices.clear()
+        if self._announcements and not self._answer.arriving:
+            self._announce()
+
+    def _announce(self) -> None:
+        first = self._announcements[0]
+        if self._line.up and not self._spent:
+            del self._announcements[0]
+            self._begin()
+            self._texts.append(ANNOUNCE.format(text=first.text))
+            self._listen_after = first.listen and not self.muted
+            self._send_texts()
+        elif first.listen and not self.muted and not self._spent and not self.faults.keys() & NO_USE:
+            self._begin()
+            self._need_line()
+            self._line.wanted_since = self._line.wanted_since or self._now
+        else:
+            self._speak_announcements()

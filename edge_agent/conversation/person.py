@@ -1,0 +1,114 @@
+"""The rules for what people do: press, release, mute, type, end. One method for each row of the table of moves."""
+
+from __future__ import annotations
+
+from edge_agent.conversation import actions as do
+from edge_agent.conversation import events as ev
+from edge_agent.conversation.rules import FAREWELL_S
+from edge_agent.conversation.steps import Steps
+from edge_agent.errors import Fault
+
+
+class PersonRules(Steps):
+    """See the module's docstring."""
+
+    def _press_to_talk(self, event: ev.Pressed) -> None:
+        self._button_down()
+        if not self._hushed_alarm():
+            self._talk(event.sample)
+
+    def _press_again(self, event: ev.Pressed) -> None:
+        self._button_down()
+        if self._hushed_alarm():
+            return
+        if self._turn is None:
+            self._talk(event.sample)
+        elif not self.rules.hook and not (self.rules.manual and self._turn.held):
+            self._close_turn(event.sample, "tapped again")
+
+    def _press_over_answer(self, event: ev.Pressed) -> None:
+        self._button_down()
+        if self._hushed_alarm():
+            return
+        if self._answer.sounding:
+            self._flush("press")
+            self._not_before = max(self._not_before, event.sample)
+        if self._turn is not None:
+            self._listening_since = self._last_sound = self._now
+        else:
+            self._talk(event.sample)
+
+    def _release(self, event: ev.Released) -> None:
+        held_for = self._now - self._down_since if self._down_since is not None else 0.0
+        self._down_since = None
+        self._clear(Fault.BUTTON_STUCK)
+        if self.rules.hook:
+            if self.in_conversation:
+                self._finish("hung up", "goodbye")
+        elif self.rules.manual and self._turn is not None and self._turn.held:
+            if held_for >= self.rules.tap_s:
+                self._close_turn(event.sample, "released")
+            else:
+                self._turn.held = False
+
+    def _mute(self, event: ev.Muted) -> None:
+        self.muted = True
+        self._not_before = max(self._not_before, event.sample)
+        self._void("muted")
+        if self._started:
+            self._signal("muted")
+
+    def _unmute(self, event: ev.Unmuted) -> None:
+        if not self.muted:
+            return
+        self.muted = False
+        self._not_before = max(self._not_before, event.sample)
+        if self._started:
+            self._signal("unmuted")
+            if self.rules.hook and self._down_since is not None and self._turn is None:
+                self._talk(event.sample)
+
+    def _ask(self, event: ev.TextAsked) -> None:
+        if self._spent:
+            self._signal("fault", Fault.LIMIT)
+            return
+        self._begin()
+        self._ending = None
+        self._listen_after = False
+        if self._answer.sounding:
+            self._flush("text")
+        self._texts.append(event.text)
+        self._need_line()
+        self._send_texts()
+
+    def _end(self, _event: ev.EndAsked) -> None:
+        self._hushed_alarm()
+        self._announcements.clear()
+        if self.in_conversation:
+            self._finish("ended", "goodbye")
+
+    def _end_wished(self, _event: ev.EndWished) -> None:
+        speaking = self._turn is not None and self.rules.manual
+        if self.in_conversation and not speaking:
+            self._ending = self._now + FAREWELL_S
+
+    def _hushed_alarm(self) -> bool:
+        """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""
+        if not self._ringing:
+            return False
+        self._ringing = False
+        self._out.append(do.Ring(False))
+        return not self.rules.hook
+
+    # Deadlines.
+
+    def _turn_too_long(self) -> None:
+        self._close_turn(None, "too long")
+
+    def _long_press(self) -> None:
+        self._may_long_press = False
+        if self.in_conversation:
+            self._finish("long press", "goodbye")
+
+    def _button_stuck(self) -> None:
+        self._raise(Fault.BUTTON_STUCK, "the button has been down for too long: is it jammed?")
