@@ -17,6 +17,7 @@ from pathlib import Path
 from edge_agent.config import Config
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.live import messages, models
+from edge_agent.live.endpoint import Place
 from edge_agent.live.setup import Detection, build_setup
 from edge_agent.persona import History, Persona, load_persona, read_history
 
@@ -69,6 +70,7 @@ def setup_for(
         caption_languages=captions.languages,
         vocabulary=captions.vocabulary,
         turn_coverage=live.turn_coverage,
+        place=Place.of(live.credential),
     )
 
 

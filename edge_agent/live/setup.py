@@ -18,16 +18,26 @@ The translation model gets the least: its language, resumption, compression, cap
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.errors import ConfigError, ServiceRefused
 from edge_agent.live import messages
-from edge_agent.live.models import MAX_FUNCTIONS, ONLY_ACTIVITY, Profile, model_id
+from edge_agent.live.endpoint import Place
+from edge_agent.live.models import (
+    ALL_INPUT,
+    AUDIO_ACTIVITY_AND_ALL_VIDEO,
+    MAX_FUNCTIONS,
+    ONLY_ACTIVITY,
+    Profile,
+    model_id,
+)
 from edge_agent.voices import check_voice
 
 COMPRESSION = (25_000, 8_000)  # tokens: trigger and what remains; the service's own example for long sessions
+PLATFORM_TRIGGER = (5_000, 128_000)  # tokens: what the Agent Platform takes as the trigger; the target has no least
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -74,6 +84,7 @@ def build_setup(
     caption_languages: Sequence[str] = (),
     vocabulary: Sequence[str] = (),
     turn_coverage: str = "",
+    place: Place | None = None,
 ) -> messages.Setup:
     """Return the setup.
 
@@ -102,11 +113,16 @@ def build_setup(
         caption_languages: BCP-47 codes of what is likely to be spoken, a hint for the transcript of the person.
         vocabulary: words that transcripts should get right.
         turn_coverage: "only-activity", "all-input" or "audio-activity-and-all-video"; overrides the family's choice.
+        place: of the Agent Platform, whose rules differ; None: the Gemini API.
 
     Raises:
         ConfigError: a setting is wrong in itself.
         ServiceRefused: the model does not do what was asked for.
     """
+    if place is not None:
+        profile = _on_platform(profile)
+        if not manual_turns and not profile.continuous:
+            detection = _keen(detection or Detection())
     _check_family(
         profile=profile,
         model=model,
@@ -129,7 +145,7 @@ def build_setup(
     hints = [_checked_language(code, "captions.languages") for code in caption_languages if code]
     transcript = messages.Transcription(language_codes=hints or None, custom_vocabulary=list(vocabulary) or None)
     return messages.Setup(
-        model=f"models/{model_id(model)}",
+        model=f"{'models' if place is None else place.models}/{model_id(model)}",
         generation_config=messages.GenerationConfig(
             response_modalities=[profile.modality],
             speech_config=speech if speech != messages.SpeechConfig() else None,
@@ -156,11 +172,23 @@ def build_setup(
             turn_coverage=turn_coverage,
         ),
         session_resumption=messages.SessionResumption(handle=handle or None),
-        context_window_compression=_compression(compression),
+        context_window_compression=_compression(compression, limited=place is not None),
         input_audio_transcription=transcript if captions or profile.modality == "TEXT" else None,
         output_audio_transcription=messages.Transcription() if captions and profile.modality == "AUDIO" else None,
         history_config=messages.HistoryConfig(initial_history_in_client_content=True) if history else None,
     )
+
+
+def _on_platform(profile: Profile) -> Profile:
+    """Return what the model accepts on the Agent Platform: there all video is no turn coverage (reported by users)."""
+    coverages = tuple(coverage for coverage in profile.coverages if coverage != AUDIO_ACTIVITY_AND_ALL_VIDEO)
+    with_camera = profile.coverage_with_camera if profile.coverage_with_camera in coverages else ALL_INPUT
+    return dataclasses.replace(profile, coverages=coverages, coverage_with_camera=with_camera)
+
+
+def _keen(wishes: Detection) -> Detection:
+    """Return wishes for a detector that is dull by default: as keen as the Gemini API's, unless wished otherwise."""
+    return dataclasses.replace(wishes, start=wishes.start or "high", end=wishes.end or "high")
 
 
 def _check_family(
@@ -330,13 +358,19 @@ def _sensitivity(side: str, name: str) -> str | None:
     return f"{side}_SENSITIVITY_{_SENSITIVITIES[name]}" if name else None
 
 
-def _compression(sizes: tuple[int, int] | None) -> messages.ContextWindowCompression | None:
+def _compression(sizes: tuple[int, int] | None, *, limited: bool) -> messages.ContextWindowCompression | None:
     if sizes is None:
         return None
     trigger, target = sizes
     if trigger < 0 or target < 0 or (trigger and target >= trigger):
         raise ConfigError(
             f"live.compress_to_tokens = {target} must be smaller than live.compress_at_tokens = {trigger}"
+        )
+    low, high = PLATFORM_TRIGGER
+    if limited and ((trigger and not low <= trigger <= high) or target > high):
+        raise ConfigError(
+            f"live.compress_at_tokens = {trigger}: the Agent Platform takes {low} to {high}, and at most {high} "
+            "for live.compress_to_tokens"
         )
     return messages.ContextWindowCompression(
         sliding_window=messages.SlidingWindow(target_tokens=target or None), trigger_tokens=trigger or None

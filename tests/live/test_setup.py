@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.errors import AgentError, ConfigError, ServiceRefused
 from edge_agent.live import messages
+from edge_agent.live.endpoint import Place
 from edge_agent.live.messages import FunctionDeclaration
 from edge_agent.live.models import profile_for
 from edge_agent.live.setup import Detection, build_setup
@@ -190,3 +191,42 @@ def test_what_cannot_be_done_is_said_in_a_sentence(model: str, wishes: dict[str,
     with pytest.raises(kind) as refusal:
         setup(model, **wishes)
     assert len(str(refusal.value)) > 30
+
+
+PLATFORM = Place("museum-1", "europe-west4")
+
+
+def test_on_the_agent_platform_a_model_is_a_resource_of_the_project() -> None:
+    named = "projects/museum-1/locations/europe-west4/publishers/google/models/gemini-3.8-live"
+    assert setup(place=PLATFORM)["model"] == named
+    assert setup(f"models/{LIVE}", place=PLATFORM)["model"] == named
+
+
+def test_on_the_agent_platform_the_detector_is_as_keen_as_elsewhere() -> None:
+    def detector(**wishes: Any) -> Any:
+        return setup(place=PLATFORM, **wishes)["realtimeInputConfig"].get("automaticActivityDetection")
+
+    keen = {"startOfSpeechSensitivity": "START_SENSITIVITY_HIGH", "endOfSpeechSensitivity": "END_SENSITIVITY_HIGH"}
+    assert detector() == keen
+    assert detector(detection=Detection(start="low", silence_ms=600)) == {
+        **keen,
+        "startOfSpeechSensitivity": "START_SENSITIVITY_LOW",
+        "silenceDurationMs": 600,
+    }
+    assert detector(manual_turns=True) == {"disabled": True}
+    assert "realtimeInputConfig" not in setup(TRANSLATE, translate_to="de", place=PLATFORM)
+
+
+def test_on_the_agent_platform_all_video_is_no_turn_coverage() -> None:
+    assert setup(camera=True)["realtimeInputConfig"]["turnCoverage"] == "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO"
+    assert setup(camera=True, place=PLATFORM)["realtimeInputConfig"]["turnCoverage"] == "TURN_INCLUDES_ALL_INPUT"
+    with pytest.raises(ServiceRefused, match="turn_coverage"):
+        setup(turn_coverage="audio-activity-and-all-video", place=PLATFORM)
+
+
+@pytest.mark.parametrize("sizes", [(4_999, 1_000), (128_001, 1_000), (0, 128_001)])
+def test_the_agent_platform_limits_compression(sizes: tuple[int, int]) -> None:
+    assert setup(compression=sizes)
+    with pytest.raises(ConfigError, match="5000 to 128000"):
+        setup(compression=sizes, place=PLATFORM)
+    assert setup(compression=(5_000, 0), place=PLATFORM)["contextWindowCompression"]["triggerTokens"]
