@@ -3,8 +3,9 @@
 `check_setup(setup, api_version=..., platform=...)` raises `schema.Violation` with the code and a reason the way the
 service words it. A model that is not in the table is refused with 1008 as one that is not found.
 
-Source: the model pages and guides as gathered in the wire reference (state of 2026-11); the two entries that rest on
-third parties alone are `language_code` and `coverage`.
+Source: the model pages and guides as gathered in the wire reference (state of 2026-11). What rests on third parties
+alone: `language_code`; that the translation model never ends a turn (`continuous`) and gives silence without a language
+to translate into; that 3.1 refuses a text turn in the middle of a session (`client_content`).
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class Model:
     several_parts: bool = True
     tools: bool = True
     instruction: bool = True
+    client_content: bool = True  # in the middle of a session; as initial history it is always taken
+    sound_only: bool = False  # realtime text, stills and turn marks are refused
     translation: bool = False
+    continuous: bool = False  # translates while the person speaks: no turn is ever ended or interrupted
     transcription_only: bool = False
 
 
@@ -89,8 +93,11 @@ MODELS: dict[str, Model] = {
         thinking_levels=_LEVELS,
         behaviors=frozenset({"UNSPECIFIED", "BLOCKING"}),
         scheduling=False,
+        client_content=False,
     ),
-    "gemini-3.5-live-translate-preview": Model(tools=False, instruction=False, translation=True),
+    "gemini-3.5-live-translate-preview": Model(
+        tools=False, instruction=False, client_content=False, sound_only=True, translation=True, continuous=True
+    ),
     "gemini-3.5-transcribe-live": Model(modalities=frozenset({"TEXT"}), tools=False, transcription_only=True),
 }
 for _name in (
@@ -148,6 +155,8 @@ def check_setup(setup: dict[str, Any], *, api_version: str = "v1beta", platform:
     if instruction is not None:
         check_instruction(model, instruction)
     detection = setup.get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
+    if model.sound_only and detection.get("disabled"):
+        raise Violation("Explicit activity control is not supported for this model.")
     for name in ("prefixPaddingMs", "silenceDurationMs"):
         if detection.get(name, 0) < 0:
             raise Violation(f"{name} must not be negative.")

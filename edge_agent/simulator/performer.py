@@ -307,6 +307,8 @@ class Performer:
             self._perform(answer, script.Text(step.text))
             return
         sound = step.sound if step.sound is not None else self._speak(step.text)
+        if self._model.translation and "translationConfig" not in self._setup.get("generationConfig", {}):
+            sound = bytes(len(sound))
         chunk = max(1, ANSWER_RATE * step.chunk_ms // 1000) * BYTES_PER_SAMPLE
         chunks = [sound[at : at + chunk] for at in range(0, len(sound), chunk)]
         per_message = max(1, step.parts) if self._model.several_parts else 1
@@ -383,6 +385,10 @@ class Performer:
         self._plan_message({"toolCallCancellation": {"ids": names}}, now, None)
 
     def _complete(self, answer: Answer, step: script.Complete, owner: Answer | None) -> None:
+        if self._model.continuous:
+            answer.ended = True
+            self._plan_act(lambda now: self._end_untold(answer, now), answer.cursor, owner)
+            return
         if step.generation:
             self._plan_message(frames.content(generationComplete=True), answer.cursor, owner)
         wait = step.wait_for_playback
@@ -402,6 +408,20 @@ class Performer:
 
         self._plan_act(complete, answer.cursor, owner)
 
+    def _end_untold(self, answer: Answer, now: float) -> list[Out]:
+        """End an answer of a model that never ends a turn: only its tokens are told."""
+        outs: list[Out] = []
+        if self._plan.usage:
+            usage = {"usageMetadata": self._tokens(answer).message(platform=self._platform)}
+            outs.append(frames.emit(usage, self._style))
+        self._close(answer, now)
+        return outs
+
+    def _tokens(self, answer: Answer) -> frames.Tokens:
+        tokens = self._stage.tokens()
+        tokens.answer_audio = 25.0 * answer.said_s
+        return tokens
+
     def _final_status(self) -> str:
         return "IDLE" if self._model.idle_status else ""
 
@@ -413,9 +433,7 @@ class Performer:
             fields["interactionStatus"] = status
         message = frames.content(**fields)
         if self._plan.usage:
-            tokens = self._stage.tokens()
-            tokens.answer_audio = 25.0 * answer.said_s
-            message["usageMetadata"] = tokens.message(platform=self._platform)
+            message["usageMetadata"] = self._tokens(answer).message(platform=self._platform)
         return message
 
 

@@ -16,6 +16,9 @@ Rules of the service it keeps: nothing before `setupComplete`; an answer is open
 sound if the script wants one, `turnComplete`, then `toolCallCancellation`), unless NO_INTERRUPTION, where the turn
 waits; only what was already sent enters the history; the resumption update follows the turn.
 
+The translation model knows no turns: speech is translated in pieces of `SEGMENT_S` while it goes on and at its end,
+each piece by the script's rules, and nothing is ever completed or interrupted.
+
 Where no source says what the service does, the twin decides, on the strict side: a second `activityStart`, realtime
 input while initial history is expected, an unknown or expired handle and a change of model on resume close with 1007;
 sound outside an activity is taken, counted in `stray_audio` and belongs to no turn; a response to a cancelled call is
@@ -38,6 +41,7 @@ from edge_agent.simulator.schema import Violation
 from edge_agent.simulator.script import End, Entry, GoAway, Hang, Rules, Script, Speaker, Step, Turn, Wait
 from edge_agent.simulator.sound import BYTES_PER_SAMPLE, HEARD_RATE, Resampler, babble
 
+SEGMENT_S = 2.5  # the translation model lags by a few seconds
 LOOK_BACK_MS = 300  # sound kept from before a start of speech was found
 DEFAULT_PREFIX_MS = 60
 DEFAULT_SILENCE_MS = 800  # what the service is reported to use
@@ -68,6 +72,7 @@ class Session:
         self._platform = platform
         style = Style(script.opcode == "binary", script.base64 == "urlsafe", script.unknown_keys, script.mime)
         self._performer = Performer(script, stage=self, style=style, speak=speak)
+        self._model = models.Model()
         self._ready = False  # setupComplete has been sent
         self._seeding = False  # the client still gives the initial history
         self._manual = False
@@ -79,6 +84,7 @@ class Session:
         self._detector = Detector()
         self._look_back = _bytes(LOOK_BACK_MS)
         self._prefix = _bytes(DEFAULT_PREFIX_MS)
+        self._pause = _bytes(DEFAULT_SILENCE_MS + FRAME_MS)
         self._resamplers: dict[int, Resampler] = {}
         self._heard = 0  # bytes of 16 kHz sound since the session opened
         self._stream = bytearray()  # sound that may still become part of a turn
@@ -206,6 +212,7 @@ class Session:
     def _set_up(self, setup: dict[str, Any], now: float) -> None:
         self.record.setup = setup
         model = models.check_setup(setup, api_version=self._api_version, platform=self._platform)
+        self._model = model
         self._performer.configure(setup, model, platform=self._platform)
         handle = setup.get("sessionResumption", {}).get("handle", "")
         if handle:
@@ -217,11 +224,13 @@ class Session:
         self._manual = detection.get("disabled", False)
         self._interruptible = realtime.get("activityHandling") != "NO_INTERRUPTION"
         prefix_ms = detection.get("prefixPaddingMs") or DEFAULT_PREFIX_MS
+        silence_ms = detection.get("silenceDurationMs") or DEFAULT_SILENCE_MS
+        self._pause = _bytes(silence_ms + FRAME_MS)
         self._prefix = _bytes(prefix_ms + 2 * FRAME_MS)  # the detector judges whole frames
         self._detector = Detector(
             threshold_dbfs=self.script.vad_threshold_dbfs,
             prefix_ms=prefix_ms,
-            silence_ms=detection.get("silenceDurationMs") or DEFAULT_SILENCE_MS,
+            silence_ms=silence_ms,
         )
         self._seeding = setup.get("historyConfig", {}).get("initialHistoryInClientContent", False)
         if self.script.end_before_setup is not None:
@@ -256,6 +265,7 @@ class Session:
         if "audio" in body:
             self._audio(body["audio"], now)
         if "video" in body:
+            self._refuse_all_but_sound("video")
             image = body["video"].get("data", b"")
             self.record.mark(now, "client", "video", bytes=len(image))
             self.record.add_image(image)
@@ -312,11 +322,16 @@ class Session:
                     self._speech_started(now)
                 else:
                     self._speech_ended(position, now)
+            self._translate(now)
         if self._speech_from is None:
             self._forget(self._heard - self._look_back - self._prefix)
         limit = self.script.end_after_audio_bytes
         if limit is not None and self._heard >= limit:
             self.perform((self.script.end_with,), now)
+
+    def _refuse_all_but_sound(self, what: str) -> None:
+        if self._model.sound_only:
+            raise Violation(f"realtime_input.{what} is not supported for this model.")
 
     def _forget(self, position: int) -> None:
         if position > self._stream_start:
@@ -325,14 +340,27 @@ class Session:
 
     def _speech_started(self, now: float) -> None:
         self._signal("ACTIVITY_START", now)
-        if self._interruptible:
+        if self._interruptible and not self._model.continuous:
             self._performer.interrupt(now)
 
     def _speech_ended(self, position: int, now: float) -> None:
         self._signal("ACTIVITY_END", now)
         start = self._heard if self._speech_from is None else self._speech_from
-        pcm = bytes(self._stream[start - self._stream_start : position - self._stream_start])
         self._speech_from = None
+        if self._model.continuous and position - start <= self._pause:
+            self._forget(position)  # all that was said has been translated
+        else:
+            self._take(start, position, now)
+
+    def _translate(self, now: float) -> None:
+        """Take what was said so far, though the person speaks on."""
+        start = self._speech_from
+        if self._model.continuous and start is not None and self._heard - start >= _bytes(round(1000 * SEGMENT_S)):
+            self._speech_from = self._heard
+            self._take(start, self._heard, now)
+
+    def _take(self, start: int, position: int, now: float) -> None:
+        pcm = bytes(self._stream[start - self._stream_start : position - self._stream_start])
         self._forget(position)
         self.record.add_turn(pcm)
         self._history.append(
@@ -346,6 +374,7 @@ class Session:
             self._performer.send({"voiceActivity": {"type": kind, "audioOffset": offset}}, now)
 
     def _typed(self, text: str, now: float) -> None:
+        self._refuse_all_but_sound("text")
         self.record.mark(now, "client", "text", text=text)
         self.record.texts.append(text)
         self._texts.append(text)
@@ -356,6 +385,8 @@ class Session:
 
     def _client_content(self, body: dict[str, Any], now: float) -> None:
         complete = body.get("turnComplete", False)
+        if not self._seeding and not self._model.client_content:
+            raise Violation("Request contains an invalid argument.")
         self.record.mark(now, "client", "clientContent", turns=len(body.get("turns", [])), turnComplete=complete)
         if not self._seeding:
             self._performer.interrupt(now)

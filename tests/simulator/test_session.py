@@ -668,3 +668,71 @@ def test_go_away_without_a_time_does_not_close() -> None:
     talk.wait(100)
     assert talk.closed is None
     assert {"goAway": {}} in [m for _, m in talk.messages()]
+
+
+TRANSLATE: dict[str, Any] = {
+    "model": "models/gemini-3.5-live-translate-preview",
+    "generationConfig": {"responseModalities": ["AUDIO"], "translationConfig": {"targetLanguageCode": "pl"}},
+}
+
+
+def test_a_translator_speaks_while_the_person_does_and_never_ends_a_turn() -> None:
+    script = answering(Hear("hello"), Say("czesc", noise(1.0, seed=5), pace=1.0))
+    talk = Talk(script).open(sessionResumption={}, **CAPTIONS, **TRANSLATE)
+    begun = talk.now
+    talk.speak(6.0)
+    assert talk.at("audio")[0] < begun + 3.2, "it does not wait for the end"
+    talk.hush(1.5)
+    talk.wait(5)
+    assert {"turnComplete", "generationComplete", "interrupted"} & set(talk.kinds()) == set()
+    assert {"inputTranscription", "outputTranscription", "usageMetadata", "sessionResumptionUpdate"} < set(talk.kinds())
+    assert talk.sound() == noise(1.0, seed=5) * 3
+    assert [round(len(pcm) / 32_000, 1) for pcm in talk.record.audio_turns] == [2.5, 2.5, 1.8], "with 0.8 s of pause"
+    assert talk.record.violations == []
+
+
+def test_what_is_over_with_a_piece_is_not_translated_again() -> None:
+    talk = Talk(answering(Say("x", noise(0.2, seed=6)))).open(**TRANSLATE)
+    talk.hush(1.0)
+    talk.speak(2.0)  # with the look-back one piece, and 0.2 s of the pause
+    talk.hush(2.0)
+    talk.wait(3)
+    assert len(talk.record.audio_turns) == 1
+
+
+def test_a_translator_without_a_language_gives_silence() -> None:
+    talk = Talk(answering(SHORT)).open(**(TRANSLATE | {"generationConfig": {"responseModalities": ["AUDIO"]}}))
+    talk.speak(3.0)
+    talk.wait(3)
+    assert len(talk.sound()) == len(SHORT.sound or b"")
+    assert not any(talk.sound())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"realtimeInput": {"text": "Hello"}},
+        {"realtimeInput": {"video": {"mimeType": "image/jpeg", "data": "/9j/2Q=="}}},
+        {"realtimeInput": {"activityStart": {}}},
+        {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "Hi"}]}], "turnComplete": True}},
+    ],
+)
+def test_a_translator_takes_nothing_but_sound(message: dict[str, Any]) -> None:
+    talk = Talk(answering(SHORT)).open(**TRANSLATE)
+    talk.send(message)
+    talk.wait(0.1)
+    assert talk.closed is not None
+    assert talk.closed[0] == 1007
+
+
+def test_the_older_model_takes_text_turns_as_initial_history_only() -> None:
+    model = {"model": "models/gemini-3.1-flash-live-preview", "historyConfig": {"initialHistoryInClientContent": True}}
+    talk = Talk(answering(SHORT)).open(**model, **MANUAL)
+    turn = {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "Hi"}]}], "turnComplete": True}}
+    talk.send(turn)
+    talk.wait(0.1)
+    assert talk.closed is None
+    talk.turn()
+    talk.send(turn)
+    talk.wait(0.1)
+    assert talk.closed == (1007, "Request contains an invalid argument.")
