@@ -208,6 +208,16 @@ MESSAGES: dict[str, dict[str, str]] = {
     "ContextUpdate": {"systemInstruction": "Content", "tools": "ToolsUpdate"},
     "ToolsUpdate": {"tools": "Tool[]"},
     "Empty": {},
+    "Request": {
+        "contents": "Content[]",
+        "systemInstruction": "Content",
+        "tools": "Tool[]",
+        "toolConfig": "ToolConfig",
+        "generationConfig": "GenerationConfig",
+        "safetySettings": "SafetySetting[]",
+    },
+    "ToolConfig": {"functionCallingConfig": "FunctionCalling"},
+    "FunctionCalling": {"mode": "CallingMode", "allowedFunctionNames": "string[]"},
 }
 
 ENUMS: dict[str, frozenset[str]] = {
@@ -255,6 +265,7 @@ ENUMS: dict[str, frozenset[str]] = {
     ),
     "Behavior": frozenset({"UNSPECIFIED", "BLOCKING", "NON_BLOCKING"}),
     "Type": frozenset({"TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"}),
+    "CallingMode": frozenset({"MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"}),
     "Scheduling": frozenset({"SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT"}),
 }
 
@@ -300,6 +311,19 @@ def parse(frame: str | bytes, *, platform: bool = False) -> tuple[str, dict[str,
     if kind == "realtimeInput":
         _check_media(value)
     return kind, value
+
+
+def parse_request(body: bytes, *, platform: bool = False) -> dict[str, Any]:
+    """Check the body of a `generateContent` or `countTokens` request and return it.
+
+    Raises:
+        Violation: with the reason; there it stands in the answer of HTTP status 400.
+    """
+    try:
+        tree = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise Violation(f"Invalid JSON payload received. {error}") from None
+    return _message("Request", tree, "", platform=platform)
 
 
 def camel(name: str) -> str:

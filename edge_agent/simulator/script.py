@@ -237,6 +237,7 @@ class Script:
     setup_delay_s: float = 0.0  # before setupComplete; inf: never
     end_before_setup: End | None = None  # close instead of setupComplete
     handshake_status: int | None = None  # refuse every handshake with this HTTP status
+    blocked_status: int | None = None  # something on the way answers upgrades with this status and a page of HTML
     # turns
     turn_complete: Literal["playback", "sent"] = "playback"  # the service waits for assumed real-time playback
     stream_end_answers: bool = True  # audioStreamEnd ends the turn; one report says the service then stays silent

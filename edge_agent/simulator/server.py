@@ -12,6 +12,9 @@ Plain `ws://` is offered on loopback only; with an `ssl.SSLContext` it is `wss:/
 refuses it: unknown path 404, no key 403, wrong key 400, wrong token 401. A key in the query works and is noted in the
 record. Keys never enter the record or the log.
 
+The same port answers requests of the standard API (`rest`); they are kept in `twin.requests`. With `twin.blocked_with`
+every upgrade meets a page of HTML with this HTTP status, as behind a proxy that lets only requests pass.
+
 Text of `Say` steps is spoken before it is needed, in a worker thread; the loop never waits for espeak-ng.
 """
 
@@ -20,13 +23,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import http
 import ipaddress
 import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +43,7 @@ from websockets.http11 import Request, Response
 from edge_agent.simulator import frames, handshake, scriptfile, voice
 from edge_agent.simulator.performer import Answer
 from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
+from edge_agent.simulator.rest import Exchange, HttpRequest, Rest
 from edge_agent.simulator.script import Call, Rule, Rules, Say, Script, Step, Turn
 from edge_agent.simulator.session import Session
 
@@ -49,6 +54,8 @@ _wire_log.setLevel(logging.WARNING)  # below, the library would log handshake he
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a still of 10 MB in base64
 CLOSE_TIMEOUT_S = 1.0
 
+_POST = b"POST "
+_PAGE = b"<!DOCTYPE html>\n<html><body><h1>Blocked</h1><p>Your organisation does not allow this.</p></body></html>\n"
 _SLOW_BUFFER_BYTES = 4096  # the least the kernel grants; a message of 40 ms has 1.8 kB
 
 
@@ -85,6 +92,7 @@ class Twin:
         self.refused: list[int] = []  # HTTP status of every refused handshake
         self.errors: list[BaseException] = []  # what brains raised
         self.refuse_with: int | None = self.script.handshake_status  # HTTP status for the handshakes to come
+        self.blocked_with: int | None = self.script.blocked_status  # HTTP status of the page that upgrades meet
         self.clock = clock
         self._key = key
         self._host, self._port, self._tls = host, port, tls
@@ -92,6 +100,8 @@ class Twin:
         self._on_mark = on_mark
         self._rules = Rules(self.script)
         self._handles = Handles()
+        self._rest = Rest(lambda: self.script, self._rules, key=key, voiced=_voiced)
+        self._young: set[_Connection] = set()
         self._lines: set[_Line] = set()
         self._waiters: list[tuple[Callable[[Twin], Any], asyncio.Future[Any]]] = []
         self._server: Server | None = None
@@ -105,9 +115,10 @@ class Twin:
             self._port,
             ssl=self._tls,
             process_request=self._check_handshake,
-            create_connection=_Connection,
+            create_connection=functools.partial(_Connection, self._rest.answer, self._young),  # type: ignore[arg-type]  # it is called only
             compression="deflate" if self.script.deflate else None,
             ping_interval=None,
+            open_timeout=None,  # a request may take its time; who never sends a handshake is cut with the twin
             max_queue=1 if self.script.uplink_bytes_per_s else 16,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=MAX_MESSAGE_BYTES,
@@ -124,6 +135,8 @@ class Twin:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._server is not None:
+            for connection in tuple(self._young):
+                connection.transport.abort()
             self._server.close(close_connections=True)
             await self._server.wait_closed()
             self._server = None
@@ -133,6 +146,11 @@ class Twin:
         """Scheme, host and port, as `live.url` wants it."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'ws' if self._tls is None else 'wss'}://{host}:{self._port}"
+
+    @property
+    def requests(self) -> list[HttpRequest]:
+        """Every request of the standard API, in order."""
+        return self._rest.requests
 
     @property
     def port(self) -> int:
@@ -217,10 +235,18 @@ class Twin:
         status, sentence = handshake.judge(request.path, request.headers, key=self._key)
         if self.refuse_with is not None:
             status, sentence = self.refuse_with, "The twin was told to refuse."
+        if self.blocked_with is not None:
+            status = self.blocked_with
         if status == http.HTTPStatus.OK:
             return None
         self.refused.append(status)
-        return connection.respond(http.HTTPStatus(status), sentence + "\n")
+        response = connection.respond(http.HTTPStatus(status), sentence + "\n")
+        if self.blocked_with is not None:
+            response.body = _PAGE
+            for name, value in (("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))):
+                del response.headers[name]
+                response.headers[name] = value
+        return response
 
     async def _connected(self, connection: ServerConnection) -> None:
         request = connection.request
@@ -252,13 +278,27 @@ class Twin:
 
 
 class _Connection(ServerConnection):
-    """A server connection whose pongs can be held back."""
+    """A server connection whose pongs can be held back, and which leaves POST requests to the other API.
+
+    `young` holds the connections that have not begun a handshake: the library does not end them by itself.
+    """
 
     pong_delay: Callable[[], float | None] = staticmethod(lambda: 0.0)
     """Seconds until a ping is answered, None: never."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        answer: Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]],
+        young: set[_Connection],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._answer = answer
+        self._young = young
+        self._exchange: Exchange | None = None
+        self._first = b""
+        self._upgrading = False
         send_frame = self.protocol.send_frame
 
         def later(frame: Frame) -> None:
@@ -276,6 +316,34 @@ class _Connection(ServerConnection):
                 send_frame(frame)
 
         self.protocol.send_frame = send  # type: ignore[method-assign]  # the library has no hook for late pongs
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Nothing is known of it yet."""
+        self._young.add(self)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Look at the first bytes: a request, or a handshake."""
+        if self._upgrading:
+            super().data_received(data)
+        elif self._exchange is not None:
+            self._exchange.feed(data)
+        else:
+            self._first += data
+            if self._first.startswith(_POST):
+                self._exchange = Exchange(self.transport, self._answer)
+                self._exchange.feed(self._first)
+            elif not _POST.startswith(self._first):
+                self._upgrading = True
+                self._young.discard(self)
+                super().data_received(self._first)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop answering."""
+        self._young.discard(self)
+        if self._exchange is not None:
+            self._exchange.lost()
+        super().connection_lost(exc)
 
 
 class _Line:
