@@ -82,7 +82,6 @@ class Spending:
         self._up, self._down = counters()
         self._at = self._saved_at = clock()
         self._forbidden = ""
-        self._shown: set[Bucket] = set()
         self.ledger.pass_time(self._today(), 0.0)
         self._saved = self._worth()
         self._sample_figures()
@@ -243,8 +242,7 @@ class Spending:
 
     def _sample_tokens(self) -> None:
         """Give every kind of token its figures once it has been seen."""
-        for bucket in (self.ledger.month.tokens.keys() | self.ledger.day.tokens.keys()) - self._shown:
-            self._shown.add(bucket)
+        for bucket in self.ledger.month.tokens.keys() | self.ledger.day.tokens.keys():
             direction, modality = bucket
             for period in PERIODS:
                 read = self._figure(period, functools.partial(_tokens, bucket))

@@ -99,6 +99,25 @@ def test_a_later_report_of_a_turn_includes_the_earlier_one() -> None:
     assert account.day.money == pytest.approx((500 * 3 + 60 * 12) / 1e6), "corrected, not added"
 
 
+def test_a_new_turn_is_compared_with_nothing_older() -> None:
+    account = ledger()
+    account.spend(asked(5000, 400))
+    account.new_line()
+    account.spend(asked(500, 20))
+    account.spend(asked(500, 40))
+    assert account.turn.tokens == {("in", "audio"): 500, ("out", "audio"): 40}
+
+
+def test_a_correction_after_midnight_takes_nothing_from_the_new_day() -> None:
+    account = ledger()
+    account.spend(Usage(prompt=500))
+    account.pass_time((2026, 11, 23), 1.0)
+    account.spend(Usage(prompt=600, prompt_by_modality={"TEXT": 600}))
+    assert account.day.tokens == {("in", "other"): 0, ("in", "text"): 600}
+    assert account.month.tokens == account.day.tokens
+    assert account.month.money == pytest.approx(600 * 0.75 / 1e6)
+
+
 def test_parts_of_a_turn_are_added() -> None:
     account = ledger()
     account.spend(asked(500, 20))
