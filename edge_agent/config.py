@@ -50,6 +50,22 @@ def _live_url(value: str) -> str | None:
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}/[a-z][a-z0-9-]{1,39}")
 
 
+_PROXIES = {"http", "socks5", "socks5h", "socks4", "socks4a"}
+
+
+def _proxy(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        known = (
+            parts.scheme in {"http", "socks5", "socks5h", "socks4", "socks4a"} and parts.hostname and parts.port != 0
+        )
+    except ValueError:
+        known = False
+    if value in {"", "none"} or (known and parts.path in {"", "/"} and not parts.query and not parts.fragment):
+        return None
+    return '"", "none", or http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
+
+
 def _credential(value: str) -> str | None:
     kind, _, rest = value.partition(":")
     if kind == "ephemeral" and rest:
@@ -264,6 +280,14 @@ class Link:
         unit="MB",
         effect="now",
         check=between(0, 1_000_000),
+    )
+    proxy: str = setting(
+        "",
+        "The proxy on the way out: http://[user:password@]host:port, socks5://, socks5h:// (it resolves names) or "
+        "socks4://; empty: as HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say; none: no proxy at all.",
+        effect="connection",
+        check=_proxy,
+        private=True,
     )
 
 

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge_agent import errors
-from edge_agent.errors import AgentError, ConfigError, ConnectionEnded, Fault, Reopen, Retry, Stop
+import edge_agent
+from edge_agent import errors, prompts
+from edge_agent.conversation import rules
+from edge_agent.errors import (
+    FAILURES,
+    AgentError,
+    ConfigError,
+    ConnectionEnded,
+    Failure,
+    Fault,
+    LimitReached,
+    Overloaded,
+    Reopen,
+    Retry,
+    Stop,
+    failure,
+)
+from edge_agent.panel import patterns
 
 _ALL = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, AgentError)]
 
@@ -67,3 +88,76 @@ def test_fault_numbers_stay_what_the_docs_and_stickers_say() -> None:
 
 def test_exit_codes_stay_what_the_unit_file_says() -> None:
     assert (errors.EXIT_OK, errors.EXIT_FAILED, errors.EXIT_USAGE, errors.EXIT_CONFIG) == (0, 1, 2, 78)
+
+
+WORDS: dict[str, Any] = {"host": "live.example", "port": 443, "code": 1011, "detail": "a detail"}
+ROOT = Path(edge_agent.__file__).parent
+
+
+@pytest.mark.parametrize(("kind", "row"), FAILURES.items())
+def test_every_row_makes_the_error_it_promises(kind: str, row: Failure) -> None:
+    error = failure(kind, said="so it is", reason="why", **WORDS)
+    assert type(error) is row.error
+    assert error.kind == kind
+    assert error.fault is row.sign.fault
+    assert "{" not in str(error)
+    if "{said}" in row.sentence:
+        assert str(error).endswith(' The service says: "so it is"')
+        assert "says" not in str(failure(kind, **WORDS))
+    if isinstance(error, Retry):
+        assert error.wait_s == row.wait_s >= 0.0
+        assert getattr(failure(kind, wait_s=77.0, **WORDS), "wait_s", None) == 77.0
+    if isinstance(error, ConnectionEnded):
+        assert (error.code, error.reason) == (1011, "why")
+
+
+@pytest.mark.parametrize("row", FAILURES.values(), ids=FAILURES)
+def test_every_row_can_be_shown_and_said(row: Failure) -> None:
+    """The prompt exists in every language, the light is a pattern, the sentence is one."""
+    for language in prompts.languages():
+        tree = tomllib.loads((ROOT / "prompts" / f"{language}.toml").read_text())
+        assert tree[row.sign.prompt]
+    lights = patterns.parse(tomllib.loads((ROOT / "panel" / "patterns.toml").read_text()), source="patterns.toml")
+    assert row.sign.light in lights
+    assert row.when
+    assert row.sentence.removesuffix("{said}").endswith(".") or row.sentence == "{detail}"
+    assert row.answer
+
+
+@pytest.mark.parametrize("row", FAILURES.values(), ids=FAILURES)
+def test_the_light_of_a_row_is_what_the_device_at_rest_shows(row: Failure) -> None:
+    fault = row.sign.fault
+    lines = {Fault.NETWORK: "offline", Fault.CLOCK: "waiting-for-clock"}
+    shown = f"fault-{fault.value}" if fault in rules.BLOCKING else lines.get(fault, "idle")
+    assert row.sign.light == shown
+
+
+def test_every_fault_code_has_a_row_and_the_docs_can_print_it() -> None:
+    assert {row.sign.fault for row in FAILURES.values()} == set(Fault)
+    printed = list(errors.fault_rows())
+    assert [number for number, *_ in printed] == [fault.value for fault in Fault]
+    assert all(all(columns) for columns in printed)
+    assert printed[0][1:3] == ("offline", "fault-1, offline")
+    assert [kind for kind, *_ in errors.failure_rows()] == list(FAILURES)
+    assert {row[2] for row in errors.failure_rows()} == {words for _, words in errors._ANSWERS}
+
+
+def test_the_code_names_no_row_that_is_not_there() -> None:
+    """A wrong name would be a KeyError on the day the failure happens."""
+    named: set[str] = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "failure":
+                named |= {str(leaf.value) for leaf in ast.walk(node.args[0]) if isinstance(leaf, ast.Constant)}
+    causes = (ROOT / "live" / "causes.py").read_text()
+    named |= set(re.findall(r'"((?:http|close|own|tls|proxy)-[a-z0-9-]+)"', causes))
+    assert {name for name in named if name != "proxy-"} <= set(FAILURES)
+    assert len(named) > 30
+
+
+def test_a_retry_says_how_long_to_wait_and_a_stop_does_not() -> None:
+    assert Retry("Busy.").wait_s == errors.NetworkError("Cut.").wait_s == 0.0
+    assert Overloaded("Full.", wait_s=37.0).wait_s == 37.0
+    assert not hasattr(LimitReached("Spent."), "wait_s")
+    assert isinstance(failure("http-blocked", code=403, host="h"), errors.Blocked)
+    assert AgentError("Something.").kind == ""

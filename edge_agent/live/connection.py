@@ -20,6 +20,8 @@ A ping goes out every `PING_INTERVAL_S`. A late pong harms nothing: the connecti
 all has come for `dead_after_s` although pings went out. Compression is off (sound in base64 hardly shrinks, and it
 costs more CPU than all the rest); messages above `MAX_MESSAGE_BYTES` end the connection.
 
+Through a proxy TLS still goes from here to the service: the proxy sees its name and the amount of data, no more.
+
 The key stands in the request header only. It is in no exception, log line or repr of this module, and words of the
 server that contain it are scrubbed; websockets' own debug log, which would print headers and sound, is switched off
 for our connections.
@@ -42,10 +44,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
-from edge_agent.errors import AgentError, NetworkError, ServiceRefused
+from edge_agent.errors import AgentError, failure
 from edge_agent.live import causes
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ServerEvent, SetupComplete
+from edge_agent.live.proxy import tunnel
 
 OPEN_TIMEOUT_S = 10.0  # name, TCP, TLS, handshake and setupComplete together; some failures get no reply at all
 PING_INTERVAL_S = 20.0  # keeps address translation in home routers alive, which forget after 30 s and more
@@ -150,9 +153,9 @@ class LiveConnection(asyncio.Protocol):
                 raises is reported to the loop's exception handler once, and it is not called again.
 
         Raises:
-            NetworkError, Overloaded, Retry: try again later.
+            NetworkError, Overloaded, Blocked, Retry: try again later, not before its `wait_s`.
             ConnectionEnded: open anew (without the resumption handle, if there was one).
-            CredentialError, ServiceRefused: a person has to act.
+            CredentialError, ProxyRefused, ServiceRefused: a person has to act.
         """
         connection = cls(
             endpoint=endpoint,
@@ -165,21 +168,21 @@ class LiveConnection(asyncio.Protocol):
             proxy=proxy,
             tap=tap,
         )
-        stage = "cannot be reached"
+        stage = "timeout"
         try:
             async with asyncio.timeout(timeout_s):
                 await connection._connect(ssl_context)
-                stage = "does not answer the setup"
+                stage = "timeout-setup"
                 await connection._ready
         except TimeoutError:
-            raise NetworkError(f"{endpoint.host} {stage} (waited {timeout_s:g} s).") from None
+            raise failure(stage, host=endpoint.host, detail=f"{timeout_s:g}") from None
         finally:
             connection._ready.cancel()
             if connection._ready.cancelled() or connection._ready.exception():
                 connection._abort()
         connection._opened = True
         if connection._gone.done():
-            raise connection._cause or NetworkError("The connection to the Live API was cut as it opened.")
+            raise connection._cause or failure("cut-opening", host=endpoint.host)
         return connection
 
     def send(self, frame: bytes) -> None:
@@ -294,12 +297,10 @@ class LiveConnection(asyncio.Protocol):
             except ssl.SSLError as error:
                 raise causes.tls_error(error, endpoint.host) from None
             except OSError as error:
-                raise NetworkError(
-                    f"{endpoint.host} broke off while the safe connection was being made "
-                    f"({error.strerror or type(error).__name__})."
-                ) from None
+                detail = f" ({error.strerror or type(error).__name__})"
+                raise failure("tls-cut", host=endpoint.host, detail=detail) from None
             if secure is None:
-                raise NetworkError(f"{endpoint.host} broke off while the safe connection was being made.")
+                raise failure("tls-cut", host=endpoint.host, detail="")
             secure.set_write_buffer_limits(high=1, low=0)
             self._transport = secure
         request = self._core.connect()
@@ -311,26 +312,30 @@ class LiveConnection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._ping_interval_s, self._tick)
 
     async def _open_socket(self) -> None:
-        """Make the TCP connection; a way through a proxy would be laid here and nowhere else."""
+        """Make the TCP connection, straight or as a tunnel through a proxy."""
         endpoint = self._endpoint
-        if self._proxy:
-            raise ServiceRefused("Proxies are not supported by this connection; empty link.proxy.")
         try:
-            transport, _ = await self._loop.create_connection(
-                lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
-            )
+            if self._proxy:
+                through = await tunnel(self._proxy, endpoint.host, endpoint.port)
+                transport, _ = await self._loop.create_connection(lambda: self, sock=through)
+            else:
+                transport, _ = await self._loop.create_connection(
+                    lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
+                )
             transport.set_write_buffer_limits(high=0)
             sock = transport.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "linux":
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_s * 1000))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, HELD_BYTES)
+        except AgentError:
+            raise  # the proxy's; some of ours are OSErrors as well
         except OSError as error:
             raise causes.connect_error(error, endpoint.host, endpoint.port) from None
 
     def _require_transport(self) -> asyncio.Transport:
         if self._transport is None:
-            raise NetworkError(f"The connection to {self._endpoint.host} was cut as it opened.")
+            raise failure("cut-opening", host=self._endpoint.host)
         return self._transport
 
     def _flush(self) -> None:
@@ -435,7 +440,10 @@ class LiveConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or sys.platform != "linux":
             return 0
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
+        sock = transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return 0
+        answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
         return int.from_bytes(answer, sys.byteorder)
 
     def _look_again(self) -> None:
@@ -449,9 +457,7 @@ class LiveConnection(asyncio.Protocol):
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._heard_at
         if silent_s >= self._dead_after_s:
-            self._fail(
-                NetworkError(f"Nothing came from the Live API for {silent_s:.0f} s; the line is taken to be cut.")
-            )
+            self._fail(failure("silent", detail=f"{silent_s:.0f}"))
             return
         if self._core.state is State.OPEN:
             self._core.send_ping(b"")

@@ -24,6 +24,7 @@ from websockets.server import ServerProtocol
 
 from edge_agent.errors import (
     AgentError,
+    Blocked,
     ConnectionEnded,
     CredentialError,
     Fault,
@@ -228,12 +229,12 @@ def test_events_in_the_packet_of_setup_complete_are_not_lost() -> None:
     [
         (400, ServiceRefused),
         (401, CredentialError),
-        (403, CredentialError),
+        (403, Blocked),
         (404, ServiceRefused),
         (429, Overloaded),
         (500, Retry),
         (503, Retry),
-        (200, ServiceRefused),
+        (200, Blocked),
     ],
 )
 def test_a_refused_handshake_is_told_apart_by_status(status: int, kind: type[AgentError]) -> None:
@@ -246,8 +247,24 @@ def test_a_refused_handshake_is_told_apart_by_status(status: int, kind: type[Age
             with pytest.raises(kind) as refusal:
                 await talk.open(endpoint)
             assert type(refusal.value) is kind
-            assert status == 200 or "[secret] is bad" in str(refusal.value)
+            assert KEY not in str(refusal.value)
+            assert kind is Blocked or "[secret] is bad" in str(refusal.value)
             assert talk.ends == []
+
+    run(scenario)
+
+
+def test_the_wait_that_the_service_asks_for_reaches_the_caller() -> None:
+    def refuse(ws: ServerConnection, _: Request) -> Response:
+        response = ws.respond(HTTPStatus.TOO_MANY_REQUESTS, "slowly\n")
+        response.headers["Retry-After"] = "41"
+        return response
+
+    async def scenario() -> None:
+        async with service(answer_setup, process_request=refuse) as endpoint:
+            with pytest.raises(Overloaded) as refusal:
+                await Talk().open(endpoint)
+            assert refusal.value.wait_s == 41.0
 
     run(scenario)
 
