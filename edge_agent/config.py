@@ -56,9 +56,7 @@ _PROXIES = {"http", "socks5", "socks5h", "socks4", "socks4a"}
 def _proxy(value: str) -> str | None:
     try:
         parts = urlsplit(value)
-        known = (
-            parts.scheme in {"http", "socks5", "socks5h", "socks4", "socks4a"} and parts.hostname and parts.port != 0
-        )
+        known = parts.scheme in _PROXIES and parts.hostname and parts.port != 0
     except ValueError:
         known = False
     if value in {"", "none"} or (known and parts.path in {"", "/"} and not parts.query and not parts.fragment):
