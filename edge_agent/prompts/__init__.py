@@ -33,6 +33,7 @@ NAMES: dict[str, str] = {
     "offline": "A person wants to talk while there is no network.",
     "waiting_for_clock": "A person wants to talk before the clock is right.",
     "no_answer": "The service did not answer in time.",
+    "refused_topic": "The service will not answer this question because of what it is about.",
     "muted": "The microphone was made mute, or somebody speaks to a mute device.",
     "unmuted": "The microphone hears again.",
     "slow_line": "The line is slower than speech.",
