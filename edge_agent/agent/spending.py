@@ -99,8 +99,10 @@ class Spending:
     def take(self, event: heard.ServerEvent) -> None:
         """Take an event of the service; most of them cost nothing and tell nothing."""
         match event:
-            case heard.Audio() | heard.OutputCaption() | heard.Text() | heard.ToolCall():
+            case heard.Audio() | heard.OutputCaption() | heard.Text():
                 self.ledger.begin_turn()
+            case heard.ToolCall():
+                self.ledger.call_tools()
             case heard.TurnComplete():
                 self._weigh()
                 self.ledger.end_turn()

@@ -16,7 +16,8 @@ What is billed is decided where the service leaves it open, always to the dear s
   holds beyond all parts is taken for context, which is most of a turn.
 - Thoughts are output, at the dearest price there. What a tool or a search put into the context is input.
 - Several reports in one turn: one that is smaller in no count than what the turn has reported includes it and takes its
-  place; any other is a part and is added. Reports of different turns are always added.
+  place; any other is a part and is added, and so is the next one after a tool was called, since the model then read its
+  context once more. Reports of different turns are always added.
 - A turn's searches are the longest list of queries reported in it. The service's free allowance is not known here.
 
 A day is a calendar day of the device, and begins only when the date passes every date seen before: a clock that jumps
@@ -176,7 +177,7 @@ class Ledger:
         """The day that is counted; None until a date is known."""
         self._lived_s = 0.0
         self._told: dict[str, float] = {}
-        self._over = self._renew = False
+        self._over = self._renew = self._called = False
         self._reported = (0, 0, 0, 0)
         self._since = [0, 0]
 
@@ -197,6 +198,11 @@ class Ledger:
         if self._over:
             self._over, self._renew = False, True
 
+    def call_tools(self) -> None:
+        """The model calls tools: with their answers it reads its context again."""
+        self.begin_turn()
+        self._called = True
+
     def end_turn(self) -> None:
         """The service's turn is over; what it still reports of it may follow."""
         if self._over:  # a turn in which nothing was heard
@@ -214,7 +220,8 @@ class Ledger:
         """Count what the service reports; see the module's docstring for several reports in one turn."""
         turn = self._current()
         counts, totals = _counts(usage)
-        includes = all(new >= old for new, old in zip(totals, self._reported, strict=True))
+        again = self._called and any(self._reported)
+        includes = not again and all(new >= old for new, old in zip(totals, self._reported, strict=True))
         change = dict(counts)
         if includes:
             for bucket, tokens in turn.tokens.items():
@@ -223,6 +230,7 @@ class Ledger:
         else:
             old = self._reported
             self._reported = (old[0] + totals[0], old[1] + totals[1], old[2] + totals[2], old[3] + totals[3])
+        self._called = self._called and not again
         money = sum(tokens * self.prices.of(bucket) for bucket, tokens in change.items()) / 1e6
         for sums in (turn, self.day, self.month):
             sums.add(change, money)
@@ -248,23 +256,11 @@ class Ledger:
 
     def spent(self) -> list[Reached]:
         """Return the caps that forbid talk, the one that lasts longest first."""
-        caps = self.limits
-        found = [
-            Reached("money", "month", self.month.money, caps.hard_per_month),
-            Reached("money", "day", self.day.money, caps.hard_per_day),
-            Reached("data", "day", self.day.data, caps.bytes_per_day),
-        ]
-        return [one for one in found if one.limit and one.used >= one.limit]
+        return self._reached(self.limits.hard_per_month, self.limits.hard_per_day, data=1.0)
 
     def low(self) -> list[Reached]:
         """Return the soft caps that are reached: a reason to be sparing."""
-        caps = self.limits
-        found = [
-            Reached("money", "month", self.month.money, caps.soft_per_month),
-            Reached("money", "day", self.day.money, caps.soft_per_day),
-            Reached("data", "day", self.day.data, caps.bytes_per_day),
-        ]
-        return [one for one in found if one.limit and one.used >= one.limit * (DATA_LOW if one.what == "data" else 1)]
+        return self._reached(self.limits.soft_per_month, self.limits.soft_per_day, data=DATA_LOW)
 
     def notices(self) -> list[Reached]:
         """Return the soft caps that nobody was told of yet, once in their period; a raised cap is told anew."""
@@ -298,9 +294,17 @@ class Ledger:
         self._told = {name: _number(told, name, bad) for name in told if name in _CAPS} if type(told) is dict else {}
         return [f"The remembered budget holds no readable {name}; it counts as nothing used." for name in bad]
 
+    def _reached(self, month: float, day: float, *, data: float) -> list[Reached]:
+        found = [
+            Reached("money", "month", self.month.money, month),
+            Reached("money", "day", self.day.money, day),
+            Reached("data", "day", self.day.data, self.limits.bytes_per_day),
+        ]
+        return [one for one in found if one.limit and one.used >= one.limit * (data if one.what == "data" else 1.0)]
+
     def _current(self) -> Sums:
         if self._renew:
-            self._renew = False
+            self._renew = self._called = False
             self.turn = Sums()
             self._reported = (0, 0, 0, 0)
         return self.turn

@@ -93,6 +93,13 @@ def test_a_turn_is_told_to_watchers_and_counted_in_the_figures() -> None:
     assert value("money", period="month") == pytest.approx(0.0114)
 
 
+def test_a_tool_makes_the_model_read_its_context_again() -> None:
+    device = Device()
+    for event in (heard.ToolCall(()), usage(1000, 5), ANSWER, OVER, usage(1100, 40)):
+        device.spending.take(event)
+    assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="turn") == 2100
+
+
 def test_a_web_search_costs_money() -> None:
     device = Device(hard_per_day=0.014)
     device.spending.take(heard.Grounding(("weather",), ()))

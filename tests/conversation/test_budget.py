@@ -127,6 +127,27 @@ def test_parts_of_a_turn_are_added() -> None:
     assert account.day.tokens["out", "audio"] == 40, "the sum of the parts, and ten more"
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_context_read_again_with_the_answer_of_a_tool_is_added(beside: bool) -> None:
+    """The report of the call comes beside it, or before it."""
+    account = ledger()
+    account.begin_turn()
+    if beside:
+        account.call_tools()
+    account.spend(asked(1000, 5))
+    if not beside:
+        account.call_tools()
+    account.spend(asked(1100, 40))
+    assert account.turn.tokens == {("in", "audio"): 2100, ("out", "audio"): 45}
+    account.end_turn()
+    account.spend(asked(2100, 60))
+    assert account.turn.tokens["out", "audio"] == 60, "the whole turn"
+    account.begin_turn()
+    account.spend(asked(3000, 70))
+    account.spend(asked(3000, 80))
+    assert account.turn.tokens == {("in", "audio"): 3000, ("out", "audio"): 80}, "no tool in this one"
+
+
 @pytest.mark.parametrize("between", ["talk", "silence", "line"])
 def test_reports_of_different_turns_are_added(between: str) -> None:
     account = ledger()
@@ -385,7 +406,7 @@ REPORT = st.builds(
     response_by_modality=TABLE,
     tool_use_by_modality=TABLE,
 )
-MOVES = st.sampled_from(["begin_turn", "end_turn", "new_line"])
+MOVES = st.sampled_from(["begin_turn", "call_tools", "end_turn", "new_line"])
 
 
 @given(st.lists(REPORT | MOVES, max_size=20))
