@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual import loop as virtual
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -589,6 +590,72 @@ def test_a_late_pong_harms_nothing_while_something_else_arrives(monkeypatch: pyt
             await connection.close()
 
     run(scenario)
+
+
+def test_a_pong_that_takes_35_s_never_ends_a_session() -> None:
+    """An hour in virtual time, with the pings and the patience of the device as it is shipped."""
+    pings: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        while data := await reader.read(10_000):
+            if data.startswith(b"\x89\x80"):  # and not what is left of the setup
+                pings.append(data)
+                asyncio.get_running_loop().call_later(35.0, writer.write, b"\x8a\x00")
+
+    async def scenario() -> None:
+        async with raw_service(handler) as endpoint:
+            talk = Talk()
+            connection = await talk.open(endpoint)
+            await asyncio.sleep(3590.0)
+            assert connection.is_open
+            assert talk.ends == []
+            assert len(pings) == 179
+            await connection.close()
+
+    virtual.run(scenario())
+
+
+@pytest.mark.parametrize("every_s", [1.0, 59.0])
+def test_pongs_that_never_come_never_end_a_session_that_hears_something_else(every_s: float) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        while True:
+            await asyncio.sleep(every_s)
+            writer.write(text(OVER))
+
+    async def scenario() -> None:
+        async with raw_service(handler) as endpoint:
+            talk = Talk()
+            connection = await talk.open(endpoint)
+            await asyncio.sleep(3600.0)
+            assert connection.is_open
+            assert len(talk.events) > 3600 / every_s - 2
+            await connection.close()
+
+    virtual.run(scenario())
+
+
+def test_a_black_hole_is_noticed_after_a_minute_and_not_before() -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        while await reader.read(1000):
+            pass
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with raw_service(handler) as endpoint:
+            talk = Talk()
+            await talk.open(endpoint)
+            heard_at = loop.time()
+            async with asyncio.timeout(100):
+                await talk.ended.wait()
+            assert loop.time() - heard_at == pytest.approx(60.0, abs=1.0)
+            (error,) = talk.ends
+            assert isinstance(error, NetworkError)
+            assert error.kind == "silent"
+
+    virtual.run(scenario())
 
 
 def test_a_line_on_which_nothing_comes_back_is_dead() -> None:
