@@ -67,7 +67,7 @@ class Cut(Exception):
 
 
 class Rest:
-    """Answers requests for one twin; `voiced` gives steps their sound."""
+    """Answers requests for one twin; `voiced` gives steps their sound, `on_request` is told of every good request."""
 
     def __init__(
         self,
@@ -76,11 +76,13 @@ class Rest:
         *,
         key: str,
         voiced: Callable[[tuple[Step, ...]], Awaitable[tuple[Step, ...]]],
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.requests: list[HttpRequest] = []
         self._script = script
         self._rules = rules
         self._key = key
+        self._on_request = on_request
         self._voiced = voiced
         self._open_calls: dict[str, tuple[Turn, tuple[Step, ...]]] = {}
         self._calls = 0
@@ -118,6 +120,7 @@ class Rest:
         except Violation as violation:
             return _error(400, str(violation))
         record.turn = turn
+        self._on_request()
         if record.method == "countTokens":
             return 200, json.dumps({"totalTokens": 1}).encode()
         return await self._perform(turn, steps)

@@ -100,7 +100,7 @@ class Twin:
         self._on_mark = on_mark
         self._rules = Rules(self.script)
         self._handles = Handles()
-        self._rest = Rest(lambda: self.script, self._rules, key=key, voiced=_voiced)
+        self._rest = Rest(lambda: self.script, self._rules, key=key, voiced=_voiced, on_request=self._tell_waiters)
         self._young: set[_Connection] = set()
         self._lines: set[_Line] = set()
         self._waiters: list[tuple[Callable[[Twin], Any], asyncio.Future[Any]]] = []
@@ -213,6 +213,10 @@ class Twin:
         if self._on_mark is not None and new:
             for mark in list(record.marks)[-new:]:
                 self._on_mark(record.number, mark)
+        self._tell_waiters()
+        return record.marked
+
+    def _tell_waiters(self) -> None:
         for condition, future in tuple(self._waiters):
             if future.done():
                 continue
@@ -223,7 +227,6 @@ class Twin:
                 continue
             if value:
                 future.set_result(value)
-        return record.marked
 
     def _ask(self, condition: Callable[[Twin], Any]) -> Any:
         try:
