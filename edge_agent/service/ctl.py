@@ -84,6 +84,9 @@ def readable_answer(verb: str, answer: dict[str, Any]) -> Iterator[str]:
     if verb == "metrics" and isinstance(fields.get("text"), str):
         yield fields["text"].rstrip("\n")
         return
+    if verb == "timers" and isinstance(fields.get("timers"), list):
+        yield from _timers(fields["timers"], fields.get("missed", []))
+        return
     if not fields:
         yield "done"
         return
@@ -91,6 +94,23 @@ def readable_answer(verb: str, answer: dict[str, Any]) -> Iterator[str]:
     width = max(len(name) for name in names)
     for name in names:
         yield f"{name:{width}}  {_value(name, fields[name])}"
+
+
+def _timers(timers: list[dict[str, Any]], missed: list[dict[str, Any]]) -> Iterator[str]:
+    if not timers:
+        yield "nothing is set"
+    width = max((len(one["name"]) for one in (*timers, *missed)), default=0)
+    for one in timers:
+        left = one["rings_in_s"]
+        when = "rings now" if one["ringing"] else "when the clock is set" if left is None else f"in {_length(left)}"
+        yield f"{one['name']:{width}}  {one['kind']}  {when}{', at ' + one['at'] if one['at'] else ''}"
+    for one in missed:
+        yield f"{one['name']:{width}}  {one['kind']}  missed{', at ' + one['at'] if one['at'] else ''}"
+
+
+def _length(seconds: int) -> str:
+    """Return a length as h:mm:ss."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _watch(path: Path, *, as_json: bool) -> int:

@@ -50,6 +50,8 @@ VERBS: dict[str, Verb] = {
             (Parameter("volume", int, "0 (silent) to 100", required=False, low=0, high=100),),
         ),
         Verb("ask", "Ask a question in writing; the answer is spoken.", (Parameter("text", str, "the question"),)),
+        Verb("timers", "Show the timers and alarms that are set, and those that were missed in the last day."),
+        Verb("cancel", "Take back a timer or an alarm, or stop it.", (Parameter("name", str, "its name"),)),
         Verb("look", "Take a picture and send it to the model."),
         Verb("watch", "Stream what happens, one JSON object per event, until the connection is closed."),
         Verb("metrics", "Latencies, counters and memory, as Prometheus text."),

@@ -26,6 +26,14 @@ _STATUS = {
     "turn_open": True, "connected": True, "volume": 60, "fault": {"code": 4, "text": "No microphone."},
     "t": 12.5, "audio_s": 3.25, "capture_s": 4.0, "xruns": 0, "extra": None,
 }  # fmt: skip
+_TIMERS = {
+    "timers": [
+        {"name": "egg", "kind": "timer", "ringing": True, "rings_in_s": 0, "at": "2026-11-22 12:00:00+01:00"},
+        {"name": "pasta", "kind": "timer", "ringing": False, "rings_in_s": 3725, "at": "2026-11-22 13:02:05+01:00"},
+        {"name": "school", "kind": "alarm", "ringing": False, "rings_in_s": None, "at": None},
+    ],
+    "missed": [{"name": "oven", "kind": "alarm", "at": "2026-11-22 11:00:00+01:00"}],
+}
 _EVENTS = [
     {"event": "state", "t": 1.0, "audio_s": 0.5, "state": "listening", "why": "pressed"},
     {"event": "level", "t": 1.1, "mic_dbfs": -30.0, "speaker_dbfs": float("-inf"), "clipped": True},
@@ -65,6 +73,8 @@ class _Daemon:
         self.asked.append(request)
         if request["do"] == "status":
             return _STATUS
+        if request["do"] == "timers":
+            return _TIMERS
         if request["do"] == "metrics":
             return {"text": "edge_agent_turns_total 3\n", "figures": {}}
         if request["do"] == "look":
@@ -114,6 +124,17 @@ def test_refusals_are_sentences_on_stderr_and_exit_1(daemon: _Daemon, capsys: py
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == ["The camera is off.", "volume must be a whole number from 0 to 100"]
+
+
+def test_a_person_reads_the_timers(daemon: _Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _ctl("--socket", str(daemon.path), "timers") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "egg     timer  rings now, at 2026-11-22 12:00:00+01:00",
+        "pasta   timer  in 1:02:05, at 2026-11-22 13:02:05+01:00",
+        "school  alarm  when the clock is set",
+        "oven    alarm  missed, at 2026-11-22 11:00:00+01:00",
+    ]
+    assert list(ctl.readable_answer("timers", {"ok": True, "timers": [], "missed": []})) == ["nothing is set"]
 
 
 def test_metrics_come_as_prometheus_text(daemon: _Daemon, capsys: pytest.CaptureFixture[str]) -> None:
