@@ -27,6 +27,7 @@ from edge_agent.errors import ConfigError
 
 Effect = Literal["now", "connection", "restart"]
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")  # of a table the owner names: short in a key, bare in TOML
+_LOGIN = re.compile(r"://[^/\s]*@")  # of a URL; up to the last @ before the path, as a password may hold one
 Check = Callable[[Any], str | None]
 """Takes a value of the right type, returns what is allowed when it is refused, None when it is fine."""
 
@@ -82,6 +83,11 @@ class Setting:
     unit: str
     effect: Effect
     why: str
+
+    @property
+    def shown(self) -> Any:
+        """The value as people and logs may see it: a URL without the user name and password in it."""
+        return _LOGIN.sub("://***@", self.value) if isinstance(self.value, str) else self.value
 
 
 def read_table(cls: type[Any], tree: Any, *, source: str, prefix: str = "") -> Any:

@@ -76,7 +76,10 @@ def run(args: argparse.Namespace, *, further: Callable[[Config], None] = lambda 
 
 
 def as_toml(config: Config) -> Iterator[str]:
-    """Yield the lines of a TOML file that gives exactly `config`; values that differ from the default say so."""
+    """Yield the lines of a TOML file that gives `config`; values that differ from the default say so.
+
+    Only a login within a URL is left out: what is shown is pasted into mails.
+    """
     table = ""
     for entry in settings(config):
         prefix, _, name = entry.key.rpartition(".")
@@ -85,7 +88,7 @@ def as_toml(config: Config) -> Iterator[str]:
             yield ""
             yield f"[{table}]"
         note = "" if entry.value == entry.default else f"  # default: {toml(entry.default)}"
-        yield f"{name} = {toml(entry.value)}{note}"
+        yield f"{name} = {toml(entry.shown)}{note}"
 
 
 def toml(value: Any) -> str:
@@ -96,7 +99,7 @@ def toml(value: Any) -> str:
 def explanation(entry: Setting) -> Iterator[str]:
     """Yield the lines that explain one setting."""
     unit = f", {entry.unit}" if entry.unit else ""
-    yield f"{entry.key} = {toml(entry.value)}"
+    yield f"{entry.key} = {toml(entry.shown)}"
     yield f"    {entry.why}"
     yield f"    {entry.type}{unit}; default {toml(entry.default)}; a change takes effect {_EFFECTS[entry.effect]}"
 

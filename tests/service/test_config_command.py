@@ -45,6 +45,16 @@ def test_show_is_toml_that_gives_the_same(file: Path, capsys: pytest.CaptureFixt
     assert (config.mode, config.audio.volume) == ("speaker", 10)
 
 
+@pytest.mark.parametrize("password", ["Zwiebelfisch", "with@sign", "with%2Fslash"])
+def test_the_password_of_a_proxy_is_not_shown(file: Path, capsys: pytest.CaptureFixture[str], password: str) -> None:
+    file.write_text(f'[link]\nproxy = "http://agent:{password}@proxy.example:3128"\n')
+    assert _config("show", "--config", str(file)) == 0
+    assert _config("explain", "link.proxy", "--config", str(file)) == 0
+    shown = capsys.readouterr().out
+    assert shown.count('proxy = "http://***@proxy.example:3128"') == 2
+    assert password not in shown
+
+
 def test_explain(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _config("explain", "audio.pre_roll_ms") == 0
     assert capsys.readouterr().out.splitlines() == [
