@@ -15,8 +15,14 @@ from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.budget import Date
 from edge_agent.live import events as heard
+from edge_agent.live.models import profile_for
+from edge_agent.live.protocol import LiveProtocol
+from edge_agent.live.setup import build_setup
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
+from edge_agent.simulator.script import Call, FunctionCall, Rule, Say, Script, When
+from edge_agent.simulator.sound import noise
+from edge_agent.simulator.virtual import MANUAL, Talk
 
 ANSWER = heard.Audio(b"\0\0", 24_000)
 OVER = heard.TurnComplete("", True)
@@ -288,6 +294,53 @@ def test_a_new_line_counts_anew() -> None:
     device.spending.connected()
     device.spending.take(usage(1100, 30))
     assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="day") == 2100
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("platform", [False, True])
+def test_what_the_twin_reports_turn_by_turn_is_what_is_billed(platform: bool, early: bool) -> None:
+    """Four turns, one of them interrupted and one with a tool; the report beside the end of the turn, or before it."""
+    long = Say("Yes.", noise(4.0, seed=1))
+    rules = (
+        Rule(when=When(nth=2), steps=(Call((FunctionCall("clock"),)), Say("It is ten.", noise(1.0, seed=2)))),
+        Rule(steps=(long,)),
+    )
+    tools = [{"functionDeclarations": [{"name": "clock", "behavior": "BLOCKING"}]}]
+    place = "projects/p/locations/l/publishers/google/" if platform else ""
+    talk = Talk(Script(rules=rules), platform=platform)
+    talk.open(model=f"{place}models/gemini-3.8-live", tools=tools, **MANUAL)
+    profile = profile_for("gemini-3.8-live")
+    protocol = LiveProtocol(
+        build_setup(model="gemini-3.8-live", profile=profile, handle=None, manual_turns=True), profile
+    )
+    device = Device()
+    talk.turn()
+    talk.wait(60.0)
+    talk.turn()
+    talk.wait(1.0)
+    (call,) = [message["toolCall"]["functionCalls"][0] for _, message in talk.messages() if "toolCall" in message]
+    talk.send({"toolResponse": {"functionResponses": [{"id": call["id"], "name": "clock", "response": {"now": 10}}]}})
+    talk.wait(60.0)
+    talk.turn()
+    talk.wait(0.5)
+    talk.turn()
+    talk.wait(60.0)
+    reports: list[dict[str, Any]] = []
+    for _, message in talk.messages():
+        report = message.pop("usageMetadata", None)
+        pieces = [message] if report is None else [message, {"usageMetadata": report}]
+        reports += [report] if report else []
+        for piece in reversed(pieces) if early else pieces:
+            for event in protocol.receive(json.dumps(piece)):
+                device.spending.take(event)
+    said = "candidates" if platform else "response"
+    assert len(reports) == 4
+    day = device.spending.ledger.day
+    spoken = sum(report[f"{said}TokenCount"] for report in reports)
+    assert sum(tokens for (way, _), tokens in day.tokens.items() if way == "out") == spoken > 0
+    read = sum(report["promptTokenCount"] for report in reports)
+    assert sum(tokens for (way, _), tokens in day.tokens.items() if way == "in") == read > 0
+    assert device.spending.ledger.turn.tokens["out", "audio"] == reports[-1][f"{said}TokenCount"]
 
 
 def test_a_clock_that_was_never_set_has_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
