@@ -32,7 +32,7 @@ STRANGERS = 3
 """The floor whose parts do not know each other; `agent` introduces them."""
 
 PURE = [
-    "errors", "settings", "voices", "conversation.*", "live.protocol", "live.messages", "live.models", "live.setup",
+    "errors", "settings", "voices", "conversation.*", "live.protocol", "live.messages", "live.models", "live.setup", "live.endpoint",
     "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters", "audio.ring", "audio.playback",
     "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns", "vision.jpeg", "tools.declare", "tools.schema",
     "service.verbs", "service.watchview", "tools.timers", "tools.walltime",

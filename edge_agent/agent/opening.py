@@ -4,30 +4,37 @@
     order = await opening.prepare(handle=None)    # a new conversation: the persona folder is read again
     opening.tools                                 # what the model was offered, for the runner
 
-The daemon and the rehearsal open their connections here, so that what is signed off is what visitors get. The key goes
-into the order's header and, to be masked, to the log; nowhere else.
+The daemon and the rehearsal open their connections here, so that what is signed off is what visitors get. The
+credential is of the kind that `live.credential` names: a key, a broker's short-lived token, or a token of a Google
+Cloud account. It goes into the order's header and, to be masked, to the log; nowhere else. What a source of tokens
+keeps is dropped when its settings change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_agent.agent import wishes
 from edge_agent.config import Config
-from edge_agent.live import credentials, messages, models
-from edge_agent.live.endpoint import Endpoint
+from edge_agent.live import fetching, messages, models, proxy
+from edge_agent.live.broker import Broker
+from edge_agent.live.credentials import KeySource, Source
+from edge_agent.live.endpoint import Endpoint, Place
 from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.session import Order
+from edge_agent.live.vertex import Account
 from edge_agent.persona import Persona, PersonaFolder
-from edge_agent.service import logs
 from edge_agent.tools.declare import Tool
 from edge_agent.tools.registry import find_tools
 
 log = logging.getLogger(__name__)
+
+TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105  where Google's accounts get theirs: an address
 
 
 class Opening:
@@ -40,6 +47,7 @@ class Opening:
         self._config = config
         self._functions = list(functions)
         self._folder: PersonaFolder | None = None
+        self._source: tuple[tuple[Any, ...], Source] | None = None
         self._complaints: set[str] = set()
 
     def read_persona(self) -> Persona | None:
@@ -67,12 +75,51 @@ class Opening:
         Raises:
             AgentError: the key, the persona or the setup cannot be used; the sentence says what to do.
         """
-        return await asyncio.to_thread(self._read, handle, history=history)
-
-    def _read(self, handle: str | None, *, history: bool) -> Order:
         config = self._config()
-        key = credentials.load(config.live.credential)
-        logs.secrets.add(key.reveal())
+        # The setup first: a token is not spent on a connection that cannot be asked for.
+        protocol = await asyncio.to_thread(self._protocol, config, handle, history=history)
+        access = await self._source_for(config).access(resuming=handle is not None)
+        endpoint = Endpoint.resolve(
+            config.live.url,
+            config.live.api_version,
+            constrained=config.live.credential.startswith("ephemeral:"),
+            place=Place.of(config.live.credential),
+        )
+        return Order(
+            endpoint,
+            access.headers,
+            protocol,
+            renew=access.renew,
+            lasts_s=access.lasts_s,
+            proxy=proxy.resolve(config.link.proxy, endpoint, os.environ),
+        )
+
+    def _source_for(self, config: Config) -> Source:
+        """Return what gives access; it lives, with the tokens it keeps, as long as its settings stay the same."""
+        kind, _, rest = config.live.credential.partition(":")
+        broker, vertex = config.broker, config.vertex
+        wanted = (config.live.credential, config.link.proxy, broker, vertex)
+        if self._source is not None and self._source[0] == wanted:
+            return self._source[1]
+        source: Source
+        if kind == "ephemeral":
+            source = Broker(
+                rest,
+                certificate=broker.certificate,
+                key=broker.key,
+                ca=broker.ca,
+                secret=broker.secret,
+                timeout_s=broker.timeout_s,
+                proxy=lambda: fetching.proxy_for(config.link.proxy, rest, os.environ),
+            )
+        elif kind == "vertex":
+            source = Account(vertex.account, proxy=lambda: fetching.proxy_for(config.link.proxy, TOKEN_URL, os.environ))
+        else:
+            source = KeySource(config.live.credential)
+        self._source = (wanted, source)
+        return source
+
+    def _protocol(self, config: Config, handle: str | None, *, history: bool) -> LiveProtocol:
         if handle is None:
             self.read_persona()
         persona = self.persona
@@ -85,8 +132,7 @@ class Opening:
             handle=handle,
             history=history or bool(first_turns),
         )
-        endpoint = Endpoint.resolve(config.live.url, config.live.api_version)
-        return Order(endpoint, credentials.headers(key), LiveProtocol(setup, profile, first_turns=first_turns))
+        return LiveProtocol(setup, profile, first_turns=first_turns)
 
     def _declarations(self, config: Config) -> list[messages.FunctionDeclaration]:
         found = find_tools(folder=Path(config.tools.folder), allow=config.tools.allow, functions=self._functions)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from token_server import TokenServer, broker_answer
 
 from edge_agent import config as settings
 from edge_agent.agent.opening import Opening
@@ -111,3 +112,46 @@ def test_a_broken_tool_is_named_once_and_the_others_are_offered(
     assert "opening_hours" in json.dumps(setup["tools"])
     assert "opening_hours" in opening.tools
     assert caplog.text.count("broken.py") == 1
+
+
+def test_a_refused_key_is_read_again(tmp_path: Path) -> None:
+    order = prepared(Opening(lambda: configured(tmp_path)))
+    assert not order.renew()
+    (tmp_path / "key").write_text("another-key-of-the-museum")
+    assert order.renew()
+
+
+def test_a_broker_gives_the_header_and_the_path_of_its_tokens(tmp_path: Path) -> None:
+    with TokenServer(broker_answer("auth_tokens/a-token-of-an-hour", lasts_s=3600, opens_s=600, uses=0)) as server:
+        config = configured(tmp_path, live={"credential": f"ephemeral:{server.url}/token"})
+        opening = Opening(lambda: config)
+        order = prepared(opening)
+        assert order.headers == {"Authorization": "Token auth_tokens/a-token-of-an-hour"}
+        assert order.endpoint.path.endswith(".v1alpha.GenerativeService.BidiGenerateContentConstrained")
+        assert 3500 < order.lasts_s <= 3600
+        prepared(opening)
+        assert len(server.asked) == 1, "the token is kept"
+        config = configured(
+            tmp_path, live={"credential": f"ephemeral:{server.url}/token"}, broker={"secret": "env:NO_SUCH_VARIABLE"}
+        )
+        with pytest.raises(CredentialError, match="NO_SUCH_VARIABLE"):
+            prepared(opening)
+
+
+def test_no_token_is_spent_on_a_setup_that_cannot_be_made(tmp_path: Path) -> None:
+    with TokenServer(broker_answer("auth_tokens/a-token-of-an-hour")) as server:
+        config = configured(
+            tmp_path, live={"credential": f"ephemeral:{server.url}/token"}, persona=str(tmp_path / "no-such-folder")
+        )
+        with pytest.raises(ConfigError, match="no-such-folder"):
+            prepared(Opening(lambda: config))
+    assert not server.asked
+
+
+def test_the_way_out_is_the_configured_proxy(tmp_path: Path) -> None:
+    def order(**link: Any) -> Order:
+        live = {"url": "wss://service.example"}
+        return prepared(Opening(lambda: configured(tmp_path, live=live, link=link)))
+
+    assert order(proxy="none").proxy == ""
+    assert order(proxy="http://museum:secret@proxy.example:3128").proxy.endswith("@proxy.example:3128")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import os
@@ -12,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import CredentialError, Fault
-from edge_agent.live.credentials import MAX_KEY_BYTES, Secret, headers, load
+from edge_agent.live.credentials import (
+    MAX_KEY_BYTES,
+    Access,
+    KeySource,
+    Secret,
+    headers,
+    load,
+    locate,
+    read_file,
+)
+from edge_agent.service import logs
 
 KEY = "AIzaTest-0123456789_abcdefghijklmnopqrs"
 
@@ -88,12 +99,7 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
     assert "cannot be opened" in refusal(f"file:{tmp_path}/loop")
 
 
-@pytest.mark.parametrize("credential", ["ephemeral:https://issuer.example", "vertex:project/place"])
-def test_what_comes_later_says_so(credential: str) -> None:
-    assert "later version" in refusal(credential)
-
-
-@pytest.mark.parametrize("credential", ["", "file:", "env:", KEY, f"key:{KEY}"])
+@pytest.mark.parametrize("credential", ["", "file:", "env:", KEY, f"key:{KEY}", f"vertex:{KEY}"])
 def test_a_key_pasted_into_the_setting_is_not_shown(credential: str) -> None:
     assert "file:NAME" in refusal(credential)
 
@@ -106,3 +112,46 @@ def test_a_secret_is_shown_by_nothing_but_reveal() -> None:
         with pytest.raises(TypeError):
             attempt(secret)
     assert not hasattr(secret, "__dict__")
+
+
+def test_a_changed_key_counts_at_the_next_connection_and_a_refused_one_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "key", KEY.encode())
+    source = KeySource(f"file:{path}", environ={})
+
+    async def run() -> None:
+        access = await source.access()
+        assert access.headers == {"x-goog-api-key": KEY}
+        assert not access.renew(), "the same key would be refused again"
+        write(path, b"AIzaAnother-key-of-the-same-museum")
+        assert access.renew()
+        fresh = await source.access()
+        assert fresh.headers == {"x-goog-api-key": "AIzaAnother-key-of-the-same-museum"}
+        assert not fresh.renew()
+        path.unlink()
+        assert fresh.renew(), "the next access says what is wrong"
+        with pytest.raises(CredentialError, match="no key file"):
+            await source.access()
+
+    asyncio.run(run())
+
+
+def test_an_access_shows_no_secret() -> None:
+    access = Access({"x-goog-api-key": KEY})
+    assert KEY not in f"{access} {access!r}"
+    assert access.lasts_s == float("inf")
+    assert not access.renew()
+
+
+def test_what_was_read_is_masked_in_the_log(tmp_path: Path) -> None:
+    load(f"file:{write(tmp_path / 'key', b'AIzaMaskedAsSoonAsItIsRead')}", environ={})
+    assert logs.secrets.mask("key AIzaMaskedAsSoonAsItIsRead!") == "key ***!"
+
+
+def test_a_certificate_may_be_read_by_everybody_but_a_key_may_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "pem", b"-----BEGIN", 0o644)
+    assert locate(f"file:{path}", environ={}, secret=False) == path
+    assert read_file(f"file:{path}", environ={}, secret=False) == "-----BEGIN"
+    with pytest.raises(CredentialError, match="chmod 600"):
+        locate(f"file:{path}", environ={})
+    write(tmp_path / "own.pem", b"-----BEGIN", 0o444)
+    assert locate("file:own.pem", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}) == tmp_path / "own.pem"
