@@ -371,13 +371,13 @@ FAILURES: dict[str, Failure] = {
     # The device itself: whoever finds the fault writes the sentence.
     "key": Failure("The key is missing or cannot be read", CredentialError, KEY, "{detail}"),
     "clock": Failure("The clock stands before the build date", NetworkError, WRONG_TIME, "{detail}"),
-    "microphone": Failure("Absent, busy, broken, or silent for 2 s", DeviceError, MICROPHONE, "{detail}"),
-    "loudspeaker": Failure("Absent, busy, broken, or stuck for 2 s", DeviceError, LOUDSPEAKER, "{detail}"),
-    "camera": Failure("Absent, busy or broken; talk goes on", DeviceError, CAMERA, "{detail}"),
+    "microphone": Failure("The microphone: absent, busy, broken, or dead for 2 s", DeviceError, MICROPHONE, "{detail}"),
+    "loudspeaker": Failure("The loudspeaker: absent, busy, broken, or dead for 2 s", DeviceError, LOUDSPEAKER, "{detail}"),
+    "camera": Failure("The camera: absent, busy or broken; talk goes on", DeviceError, CAMERA, "{detail}"),
     "update": Failure("An update failed; the version before runs on", Stop, UPDATE, "{detail}"),
-    "power": Failure("Too little voltage, or too hot", Stop, POWER, "{detail}"),
+    "power": Failure("The power supply is too weak, or the board too hot", Stop, POWER, "{detail}"),
     "budget": Failure("A budget of money or data is used up", LimitReached, LIMIT, "{detail}"),
-    "button": Failure("Pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
+    "button": Failure("The button: pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
     "storage": Failure("The memory card cannot be written; talk goes on", DeviceError, STORAGE, "{detail}"),
 }  # fmt: skip
 """Kind of failure -> what to do, how it is shown, what a person reads."""
@@ -416,7 +416,9 @@ def fault_rows() -> Iterator[tuple[int, str, str, str]]:
         yield fault.value, ", ".join(lights), ", ".join(prompts), "; ".join(row.when for row in rows)
 
 
-def failure_rows() -> Iterator[tuple[str, str, str, int, str, str, float]]:
-    """Yield what the docs print of each failure: kind, when, what to do, fault, light, prompt, least wait (s)."""
-    for kind, row in FAILURES.items():
-        yield kind, row.when, row.answer, row.sign.fault.value, row.sign.light, row.sign.prompt, row.wait_s
+def failure_table() -> Iterator[str]:
+    """Yield the rows of the docs' table of failures, in Markdown: when, answer, least wait, fault, light, prompt."""
+    for row in FAILURES.values():
+        wait = f"{row.wait_s:g} s" if row.wait_s else ""
+        cells = (row.when, row.answer, wait, str(row.sign.fault.value), row.sign.light, row.sign.prompt)
+        yield f"| {' | '.join(cells)} |"

@@ -117,8 +117,8 @@ def test_every_row_can_be_shown_and_said(row: Failure) -> None:
     for language in prompts.languages():
         tree = tomllib.loads((ROOT / "prompts" / f"{language}.toml").read_text())
         assert tree[row.sign.prompt]
-    lights = patterns.parse(tomllib.loads((ROOT / "panel" / "patterns.toml").read_text()), source="patterns.toml")
-    assert row.sign.light in lights
+    lights = tomllib.loads((ROOT / "panel" / "patterns.toml").read_text())
+    assert row.sign.light in {*lights, *patterns.FAULT_NAMES}
     assert row.when
     assert row.sentence.removesuffix("{said}").endswith(".") or row.sentence == "{detail}"
     assert row.answer
@@ -138,8 +138,14 @@ def test_every_fault_code_has_a_row_and_the_docs_can_print_it() -> None:
     assert [number for number, *_ in printed] == [fault.value for fault in Fault]
     assert all(all(columns) for columns in printed)
     assert printed[0][1:3] == ("offline", "fault-1, offline")
-    assert [kind for kind, *_ in errors.failure_rows()] == list(FAILURES)
-    assert {row[2] for row in errors.failure_rows()} == {words for _, words in errors._ANSWERS}
+    assert {row.answer for row in FAILURES.values()} == {words for _, words in errors._ANSWERS}
+
+
+def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:
+    page = (ROOT.parent / "docs" / "network.md").read_text().splitlines()
+    table = list(errors.failure_table())
+    begin = page.index("| what happened | what the device does | waits at least | fault | light | says |") + 2
+    assert page[begin : begin + len(table) + 1] == [*table, ""]
 
 
 def test_the_code_names_no_row_that_is_not_there() -> None:
