@@ -287,6 +287,15 @@ def test_the_end_of_the_device_remembers_the_last_bytes() -> None:
     assert device.card[-1]["day"]["up"] == 5
 
 
+def test_a_turn_that_is_answered_by_nothing_is_billed_too() -> None:
+    device = Device()
+    device.turn(1000, 20)
+    device.spending.opened()
+    device.spending.take(usage(1200, 20))
+    device.spending.take(OVER)
+    assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="day") == 2200
+
+
 def test_a_new_line_counts_anew() -> None:
     device = Device()
     device.spending.take(ANSWER)

@@ -148,6 +148,17 @@ def test_a_context_read_again_with_the_answer_of_a_tool_is_added(beside: bool) -
     assert account.turn.tokens == {("in", "audio"): 3000, ("out", "audio"): 80}, "no tool in this one"
 
 
+def test_a_tool_of_an_earlier_turn_does_not_double_a_later_one() -> None:
+    account = ledger()
+    account.call_tools()
+    account.spend(asked(1000, 5))
+    account.end_turn()
+    account.begin_turn()
+    account.spend(asked(2000, 10))
+    account.spend(asked(2000, 20))
+    assert account.turn.tokens == {("in", "audio"): 2000, ("out", "audio"): 20}
+
+
 @pytest.mark.parametrize("between", ["talk", "silence", "line"])
 def test_reports_of_different_turns_are_added(between: str) -> None:
     account = ledger()
