@@ -21,11 +21,12 @@ from edge_agent.demo.journal import Entry, Journal
 from edge_agent.demo.performance import Step
 from edge_agent.demo.view import SILENT_DBFS, View
 from edge_agent.panel.light import load_patterns
+from edge_agent.service.watchview import cells, clip, plain
 
 FRAMES_PER_S = 12
 METER_DB = 60.0  # the quietest a meter shows
 METER_WIDTH = 30
-CAPTION_LETTERS = 110  # two lines of the page, so that the newest caption is always in sight
+CAPTION_CELLS = 110  # columns: two lines of the page, so that the newest caption is always in sight
 
 _OUTCOMES = {
     "waits": ("·", "dim"),
@@ -183,7 +184,7 @@ class LiveScreen:
         page.add_column(ratio=2)
         left = Group(
             Panel(self._device(view), title="device", title_align="left", border_style="bright_black"),
-            Panel(_captions(view), title="captions", title_align="left", border_style="bright_black", height=10),
+            Panel(captions(view), title="captions", title_align="left", border_style="bright_black", height=10),
         )
         right = Group(
             Panel(_wire(view, self._began), title="wire", title_align="left", border_style="bright_black", height=12),
@@ -228,14 +229,16 @@ def meter(dbfs: float, width: int = METER_WIDTH) -> str:
     return "█" * filled + "░" * (width - filled) + figure + " dBFS"
 
 
-def _captions(view: View) -> Any:
+def captions(view: View) -> Any:
+    """Return the newest captions as rich text, each by the end of what was said, in any script."""
     from rich.text import Text  # noqa: PLC0415
 
     text = Text(overflow="fold")
     for caption in list(view.captions):
         style = {"person": "rgb(86,180,233)", "device": "rgb(230,159,0)"}.get(caption.speaker, "italic")
         text.append(f"{caption.speaker}: ", style=f"bold {style}" if style != "italic" else "bold")
-        words = caption.text if len(caption.text) <= CAPTION_LETTERS else "… " + caption.text[2 - CAPTION_LETTERS :]
+        said = plain(caption.text)
+        words = said if cells(said) <= CAPTION_CELLS else "… " + clip(said, CAPTION_CELLS - 2, tail=True)
         text.append(words + "\n", style=style)
     return text
 

@@ -24,7 +24,7 @@ from edge_agent.config import DEFAULT_PATH, Config, load
 from edge_agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, ConfigError
 from edge_agent.service.client import NotReachable, call, watch
 from edge_agent.service.verbs import VERBS
-from edge_agent.service.watchview import View, value
+from edge_agent.service.watchview import View, clip, value
 
 _STATUS_ORDER = (
     "state", "why", "mode", "muted", "light", "turn_open", "connected", "volume", "fault",
@@ -151,7 +151,7 @@ class _Paper:
 
     def transient(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be taken back
-        print(f"\r\x1b[K{text[-width:] if text.endswith('...') else text[:width]}", end="", flush=True)
+        print(f"\r\x1b[K{clip(text, width, tail=text.endswith('...'))}", end="", flush=True)
         self._wet = True
 
     def end(self) -> None:

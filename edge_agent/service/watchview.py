@@ -6,12 +6,17 @@
     view.close()
 
 Captions come in pieces; a line is printed once, when it is complete or something else begins. Levels, and lines that
-still grow, are only shown where a line can be renewed. Pure.
+still grow, are only shown where a line can be renewed.
+
+Captions come in any script. `cells` counts the columns a terminal gives to a text (two for a Chinese letter, none for a
+vowel sign above another), `clip` cuts by them, and what would steer the terminal instead of standing in it is left out:
+control characters, and the marks that turn the direction of all that follows. Pure.
 """
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +24,9 @@ _METER_DB = 60.0  # range of the level meter; below lies the noise of a quiet ro
 _METER_WIDTH = 20
 _TURNING = {"state", "turn", "conversation"}
 """Events after which a caption that was under way is not waited for any longer."""
+_TURNERS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+"""Marks of writing direction; letters bring their own. The joiners of Persian and Indic scripts are none of them."""
+_NO_WIDTH = {"Mn", "Me", "Cf"}
 
 
 class View:
@@ -89,12 +97,47 @@ def readable(event: dict[str, Any]) -> str:
     elif kind == "fault":
         fault = rest["fault"] if isinstance(rest.get("fault"), dict) else rest
         body = f"{fault['code']}: {fault.get('text', '')}" if fault.get("code") is not None else "none any more"
+    elif kind == "grounding":
+        body = f"searched for {_listed(rest.get('queries'))}; found {_listed(rest.get('sources'))}"
     elif kind == "lost":
         body = f"{rest.get('count', '?')} events were lost: this terminal reads too slowly"
     else:
         body = "  ".join(f"{key} {value(one)}" for key, one in rest.items() if one is not None and one != "")
     clock = f"{event['t']:10.3f}" if isinstance(event.get("t"), (int, float)) else " " * 10
-    return f"{clock}  {kind:10}  {body}".rstrip()
+    return f"{clock}  {kind:10}  {plain(body)}".rstrip()
+
+
+def plain(text: str) -> str:
+    """Return the text without what would steer a terminal; a line break or a tab becomes a space."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        " " if one.isspace() else one
+        for one in text
+        if one.isspace() or (unicodedata.category(one) != "Cc" and ord(one) not in _TURNERS)
+    )
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal the text takes, at most."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def clip(text: str, width: int, *, tail: bool = False) -> str:
+    """Return as much of the beginning of a text (with `tail`: of its end) as fits into `width` columns."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 0
+    for one in reversed(text) if tail else text:
+        used += _cells_of(one)
+        if used > width:
+            break
+        kept.append(one)
+    if tail:
+        while kept and not _cells_of(kept[-1]):
+            kept.pop()  # a sign whose letter was cut off
+        kept.reverse()
+    return "".join(kept)
 
 
 def value(one: Any) -> str:
@@ -106,6 +149,18 @@ def value(one: Any) -> str:
     if isinstance(one, float):
         return f"{one:.3f}".rstrip("0").rstrip(".")
     return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+
+
+def _listed(entries: Any) -> str:
+    """Return queries, or pages by their titles, in one line; the HTML beside them is for a screen of its own."""
+    named = [one.get("title") or one.get("uri") if isinstance(one, dict) else one for one in entries or ()]
+    return ", ".join(str(one) for one in named if one) or "nothing"
+
+
+def _cells_of(letter: str) -> int:
+    if unicodedata.category(letter) in _NO_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
 
 
 def _unprinted(text: str, printed: str) -> str:

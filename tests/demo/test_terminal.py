@@ -9,8 +9,9 @@ import pytest
 
 from edge_agent.demo.journal import Journal
 from edge_agent.demo.performance import STEPS
-from edge_agent.demo.terminal import LiveScreen, PlainScreen, meter, open_screen
+from edge_agent.demo.terminal import CAPTION_CELLS, LiveScreen, PlainScreen, captions, meter, open_screen
 from edge_agent.demo.view import View
+from edge_agent.service.watchview import cells
 
 
 def play(journal: Journal) -> None:
@@ -115,3 +116,11 @@ def test_a_caption_that_begins_anew_is_a_line_of_its_own() -> None:
     for line in ("Once", "Once there", "Today"):
         view.take(journal.add("device", "caption", speaker="device", line=line))
     assert [caption.text for caption in view.captions] == ["Once there", "Today"]
+
+
+def test_a_caption_of_wide_letters_keeps_its_newest_words_in_sight() -> None:
+    view, journal = View(), Journal()
+    view.take(journal.add("device", "caption", speaker="device", line="你好今天天气" * 40 + "再见"))
+    shown = captions(view).plain.strip()
+    assert shown.endswith("再见")
+    assert cells(shown) <= len("device: ") + CAPTION_CELLS

@@ -1,12 +1,15 @@
 """What a person reads of `watch`."""
+# ruff: noqa: RUF001  captions in other scripts are what is tested
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_agent.service.watchview import View, readable, value
+from edge_agent.service.watchview import View, cells, clip, plain, readable, value
 
 
 class _Screen:
@@ -101,3 +104,58 @@ def test_a_line_for_every_kind(event: dict[str, Any], line: str) -> None:
 
 def test_values() -> None:
     assert [value(one) for one in (None, True, 1.50, 3, "x", [1, 2])] == ["-", "yes", "1.5", "3", "x", "[1, 2]"]
+
+
+ARABIC = "مرحبا، كيف حالك؟"
+HINDI = "नमस्ते, आप कैसे हैं?"
+CHINESE = "你好，今天天气怎么样？"
+PERSIAN = "می\u200cخواهم"
+
+
+@pytest.mark.parametrize("text", [ARABIC, HINDI, CHINESE, PERSIAN, "Ça va, Zoë?", "👋🏽 hi"])
+def test_a_caption_of_any_script_is_shown_as_it_was_said(text: str) -> None:
+    screen = _Screen()
+    screen.view.show(_caption("person", text, finished=True))
+    assert _spoken(screen) == [f"person: {text}"]
+    assert plain(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"), [("hello", 5), (CHINESE, 22), ("e\u0301", 1), ("שָׁלוֹם", 4), ("ｗｉｄｅ", 8), ("한국어", 6)]
+)
+def test_columns_are_counted_as_a_terminal_gives_them(text: str, columns: int) -> None:
+    assert cells(text) == columns
+
+
+@given(text=st.text(), width=st.integers(0, 40), tail=st.booleans())
+def test_a_clipped_line_never_wraps_and_is_a_piece_of_the_whole(text: str, width: int, tail: bool) -> None:
+    piece = clip(text, width, tail=tail)
+    assert cells(piece) <= width
+    assert text.endswith(piece) if tail else text.startswith(piece)
+    assert piece == text or cells(text) > width
+
+
+def test_the_newest_of_a_wide_script_stays_in_sight() -> None:
+    assert clip(CHINESE, 5, tail=True) == "样？"
+    assert clip(CHINESE, 5) == "你好"
+    assert clip("ae\u0301", 1, tail=True) == "e\u0301"
+    assert clip("Xe\u0301", 0, tail=True) == "", "no accent without its letter"
+
+
+def test_what_was_said_cannot_steer_the_terminal() -> None:
+    hostile = "a\x1b[2Jb\x07c\nd\u202ee\u2066f\x9b5n"
+    shown = readable({"event": "caption", "speaker": "person", "text": hostile})
+    assert shown.endswith("person: a[2Jbc def5n")
+
+
+def test_a_search_is_told_by_its_words_and_pages_without_the_html() -> None:
+    shown = readable(
+        {
+            "event": "grounding",
+            "queries": ["wetter dresden"],
+            "sources": [{"title": "dwd.de", "uri": "https://x"}, {"title": "", "uri": "https://y"}],
+            "suggestions": "<style>",
+        }
+    )
+    assert shown.endswith("searched for wetter dresden; found dwd.de, https://y")
+    assert readable({"event": "grounding"}).endswith("searched for nothing; found nothing")
