@@ -371,13 +371,13 @@ FAILURES: dict[str, Failure] = {
     # The device itself: whoever finds the fault writes the sentence.
     "key": Failure("The key is missing or cannot be read", CredentialError, KEY, "{detail}"),
     "clock": Failure("The clock stands before the build date", NetworkError, WRONG_TIME, "{detail}"),
-    "microphone": Failure("The microphone: absent, busy, broken, or dead for 2 s", DeviceError, MICROPHONE, "{detail}"),
-    "loudspeaker": Failure("The loudspeaker: absent, busy, broken, or dead for 2 s", DeviceError, LOUDSPEAKER, "{detail}"),
-    "camera": Failure("The camera: absent, busy or broken; talk goes on", DeviceError, CAMERA, "{detail}"),
+    "microphone": Failure("Microphone: absent, busy, broken, or dead for 2 s", DeviceError, MICROPHONE, "{detail}"),
+    "loudspeaker": Failure("Loudspeaker: absent, busy, broken, or dead for 2 s", DeviceError, LOUDSPEAKER, "{detail}"),
+    "camera": Failure("Camera: absent, busy or broken; talk goes on", DeviceError, CAMERA, "{detail}"),
     "update": Failure("An update failed; the version before runs on", Stop, UPDATE, "{detail}"),
     "power": Failure("The power supply is too weak, or the board too hot", Stop, POWER, "{detail}"),
     "budget": Failure("A budget of money or data is used up", LimitReached, LIMIT, "{detail}"),
-    "button": Failure("The button: pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
+    "button": Failure("Button: pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
     "storage": Failure("The memory card cannot be written; talk goes on", DeviceError, STORAGE, "{detail}"),
 }  # fmt: skip
 """Kind of failure -> what to do, how it is shown, what a person reads."""
