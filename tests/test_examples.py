@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import config
+from edge_agent.agent import wishes
 
 ROOT = Path(__file__).parent.parent
 MADE_BY_THE_DEMO = {"docs/pictures/demo-timeline.png"}
@@ -25,12 +26,12 @@ def example(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_the_three_deployments_have_an_example() -> None:
-    assert [path.stem for path in EXAMPLES] == ["field", "kiosk", "speaker"]
+def test_the_three_deployments_and_a_translator_have_an_example() -> None:
+    assert {"field", "kiosk", "speaker", "translator"} <= {path.stem for path in EXAMPLES}
 
 
-def test_an_example_loads_as_it_stands(example: Path) -> None:
-    config.load(example)
+def test_an_example_loads_as_it_stands_and_its_model_can_do_it(example: Path) -> None:
+    wishes.check(config.load(example))
 
 
 def test_every_key_of_an_example_is_explained_above_it(example: Path) -> None:
@@ -66,6 +67,14 @@ def test_field_uses_the_hook_and_little_data() -> None:
     assert field.panel.button == "hook"
     assert field.live.message_ms > config.Live().message_ms
     assert not field.live.prewarm
+
+
+def test_the_translator_hears_while_it_speaks() -> None:
+    translator = config.load(ROOT / "docs/examples/translator.toml")
+    assert wishes.continuous(translator)
+    assert translator.live.translate_to
+    assert not translator.manual_turns
+    assert translator.echo == "hardware"
 
 
 def test_readme_and_hardware_name_files_that_exist() -> None:
