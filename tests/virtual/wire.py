@@ -508,7 +508,22 @@ class End(asyncio.Transport):
         other = self._connection.far if self is self._connection.near else self._connection.near
         other.out.kick()
 
+    def _force_close(self, _error: Exception | None) -> None:
+        """Give up at once; asyncio's TLS asks for this by name."""
+        self.abort()
+        self._held.clear()
+
     def _hand_on(self, piece: bytes | None) -> None:
+        try:
+            self._give(piece)
+        except Exception as error:  # noqa: BLE001  a real transport reports it and closes
+            if not isinstance(error, OSError):
+                self._loop.call_exception_handler(
+                    {"message": "Fatal error: the protocol failed", "exception": error, "transport": self}
+                )
+            self.abort()
+
+    def _give(self, piece: bytes | None) -> None:
         protocol = self._protocol
         if piece is None:
             stay = isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol) and protocol.eof_received()
