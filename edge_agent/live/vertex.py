@@ -157,7 +157,7 @@ class Account:
             if isinstance(info, dict) and isinstance(info.get(secret), str):
                 logs.secrets.add(info[secret])
         try:
-            return _account(str(kind), info)
+            account: Any = _account(str(kind), info)  # not every kind has a project that pays, by its type
         except KeyError:
             raise CredentialError(
                 f"{name} is not the file of a Google Cloud account; allowed are the key of a service account, and "
@@ -165,6 +165,8 @@ class Account:
             ) from None
         except (ValueError, TypeError, google.auth.exceptions.GoogleAuthError):
             raise CredentialError(f"{name} is not complete ({kind}); download it again from Google Cloud.") from None
+        billed = str(info.get("quota_project_id") or "")
+        return cast("Credentials", account.with_quota_project(billed) if billed else account)
 
 
 class _Token:
