@@ -146,6 +146,14 @@ class Live:
         "Keep a clean connection open while idle, so that the first answer comes sooner (costs a session).",
         effect="connection",
     )
+    connection_limit_s: float = setting(
+        540.0,
+        "A connection is changed for a new one, at a quiet moment, before it is this old; the service is known to end "
+        "them after ten minutes; 0: when the service announces it.",
+        unit="s",
+        effect="now",
+        check=between(0, 86400),
+    )
     resume_replay: Literal["turn", "gap"] = setting(
         "turn",
         "After a cut: send an open turn younger than 15 s again whole, or only what was not yet written.",
@@ -500,6 +508,14 @@ class Conversation:
         unit="s",
         effect="now",
         check=between(1, 300),
+    )
+    remember_s: float = setting(
+        300.0,
+        "Speaker mode: a conversation that begins this soon after the last one goes on with it, also after a restart; "
+        "0: every conversation is a new one. Kiosk mode never remembers.",
+        unit="s",
+        effect="now",
+        check=between(0, 7200),
     )
     prompts: str = setting("en", "Language of the device's own sentences.", effect="now")
     prompts_folder: str = setting(

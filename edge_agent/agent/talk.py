@@ -9,7 +9,7 @@
 Everything decided is decided in `conversation`; everything heard or spoken passes `audio`; everything sent passes the
 gate in `live.uplink`. What is left is translation, in three directions:
 
-    service, sound, camera, button  ->  events of the conversation      (`tell`, `_heard`)
+    service, sound, camera, button  ->  events of the conversation      (`tell`, `hearing`, `calls`)
     actions of the conversation     ->  line, sound, camera, light      (`_do`)
     microphone sound                ->  gate -> socket                  (`pump`, by way of `sender`)
 
@@ -20,16 +20,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from edge_agent import prompts
+from edge_agent.agent.calls import Calls
 from edge_agent.agent.eyes import Eyes
+from edge_agent.agent.hearing import Hearing
 from edge_agent.agent.opening import Opening
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.sender import Sender
+from edge_agent.agent.story import Story
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
 from edge_agent.audio.levels import Level
@@ -38,17 +42,17 @@ from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
-from edge_agent.live import messages
-from edge_agent.live.session import Order, Session
+from edge_agent.live import models
+from edge_agent.live.session import Order, Session, Up
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
 from edge_agent.service.stopwatch import Stopwatch
-from edge_agent.tools.runner import Answer, Call, ToolRunner
 from edge_agent.vision.camera import open_camera
 from edge_agent.vision.photographer import Photographer
 
@@ -88,6 +92,8 @@ class Talk:
         now = config()
         self.sound: Sound | None = None
         """The sound thread, once it runs."""
+        self.on_ring: Callable[[bool], None] = lambda _on: None
+        """Starts and stops the sound of an alarm."""
         self.ring = CaptureRing()
         self.engine = Duplex(
             block_frames=48 * now.audio.block_ms,
@@ -103,14 +109,6 @@ class Talk:
         self.message_samples = now.live.message_ms * SAMPLES_PER_MS
         self.uplink = Uplink(self.ring, manual=now.manual_turns, message_samples=self.message_samples)
         self.opening = Opening(config, functions=functions)
-        self.session = Session(
-            prepare=self._prepare,
-            on_event=self._heard,
-            on_up=self._link_up,
-            on_down=self._link_down,
-            ssl_context=ssl_context,
-        )
-        self.session.on_writable = self.pump
         self.eyes = Eyes(
             now.camera,
             Photographer(lambda: open_camera(now.camera.source, max_px=now.camera.max_px), max_kb=now.camera.max_kb),
@@ -120,7 +118,6 @@ class Talk:
             on_offered=self.pump,
             on_fault=self._camera_fault,
         )
-        self.runner = ToolRunner({}, deadline_s=now.tools.deadline_s, on_answer=self._tool_answered)
         self._config = config
         self._metrics = metrics
         self._reports = reports
@@ -143,8 +140,37 @@ class Talk:
             stopwatch=self._stopwatch,
             on_slow=lambda: self.tell(ev.LineSlow()),
         )
+        self.story = Story()
+        self.calls = Calls(
+            model=lambda: config().live.model,
+            in_conversation=lambda: self.machine.in_conversation,
+            tell=self.tell,
+            sender=self._sender,
+            metrics=metrics,
+            reports=reports,
+            deadline_s=now.tools.deadline_s,
+        )
+        self.hearing = Hearing(
+            tell=self.tell,
+            calls=self.calls,
+            story=self.story,
+            reports=reports,
+            captions=captions,
+            stopwatch=self._stopwatch,
+            open_microphone=lambda: not config().manual_turns,
+            on_usage=self._usage,
+            on_turn_over=lambda: None,
+        )
+        self.session = Session(
+            prepare=self._prepare,
+            on_event=self.hearing.hear,
+            on_up=self._link_up,
+            on_down=self._link_down,
+            story=self._told,
+            ssl_context=ssl_context,
+        )
+        self.session.on_writable = self.pump
         self._timer: asyncio.TimerHandle | None = None
-        self._arriving: heard.Audio | None = None
         self._overflowing = False
         self._closed = False
 
@@ -203,7 +229,7 @@ class Talk:
             self._timer.cancel()
         self._sender.drop_texts()
         self.uplink.forget()
-        await self.runner.close()
+        await self.calls.close()
         prompts_under_way = list(self._prompts)
         self._hush()
         if prompts_under_way:
@@ -248,97 +274,37 @@ class Talk:
 
     # From the service.
 
-    def _link_up(self, resumed: bool) -> None:
+    def _link_up(self, up: Up) -> None:
         self._stopwatch.connected(self._loop.time())
         self._metrics.count("connections")
-        self.uplink.link_up(self._config().live.resume_replay)
+        again = self.machine.rung is not Rung.NONE  # the question was not answered: it is sent whole, whatever else
+        self.uplink.link_up("turn" if again else self._config().live.resume_replay)
         self._sender.begin()
-        self.tell(ev.LinkUp(resumed))
+        self.tell(ev.LinkUp(up.resumed, up.retold, up.degraded, up.lasts_s))
 
     def _link_down(self, error: AgentError) -> None:
         self._line_gone()
         self._metrics.count("reconnects", cause=type(error).__name__)
         final = isinstance(error, Stop | ConfigError)
         fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
-        self.tell(ev.LinkDown(fault, str(error), final=final))
+        wait_s = error.wait_s if isinstance(error, Retry) else 0.0
+        self.tell(ev.LinkDown(fault, str(error), final=final, wait_s=wait_s))
 
     def _line_gone(self) -> None:
         self.uplink.link_down()
-        self.runner.cancel(self.runner.pending)
+        self.calls.abandon()
         self._sender.drop_texts()
 
-    def _heard(self, event: heard.ServerEvent) -> None:  # noqa: C901, PLR0912  one case for each kind of event
-        match event:
-            case heard.Audio():
-                self._arriving = event
-                self.tell(ev.AnswerAudio(len(event.pcm) / 2 * 1000 / event.rate))
-                self._arriving = None
-            case heard.Interrupted():
-                self.tell(ev.Interrupted())
-            case heard.GenerationComplete():
-                self.tell(ev.AnswerGenerated())
-            case heard.TurnComplete():
-                self._captions.end_turn()
-                self.tell(ev.AnswerDone(event.idle))
-            case heard.Interaction(idle=idle):
-                self.tell(ev.WorkDone() if idle else ev.AnswerProgress())
-            case heard.InputCaption():
-                if not self._config().manual_turns:
-                    self._stopwatch.speech_ended(self._loop.time(), by="transcript")
-                self._reports.caption("person", event.text, finished=event.finished)
-                self.tell(ev.Heard())
-            case heard.VoiceActivity():
-                self.tell(ev.Heard())
-            case heard.OutputCaption():
-                self._reports.caption("device", event.text, finished=event.finished)
-                self.tell(ev.AnswerProgress())
-            case heard.Text(thought=thought):
-                if not thought:
-                    self._reports.caption("device", event.text, finished=False)
-                self.tell(ev.AnswerProgress())
-            case heard.ToolCall(calls):
-                self._call_tools(calls)
-            case heard.ToolCancel(ids):
-                pending = self.runner.pending & set(ids)
-                self.runner.cancel(pending)
-                self.tell(ev.ToolsSettled(len(pending)))
-            case heard.Usage():
-                self._metrics.gauge("tokens", event.prompt, kind="prompt", period="turn")
-                self._metrics.gauge("tokens", event.response, kind="response", period="turn")
-                self._reports.publish("usage", prompt=event.prompt, response=event.response, total=event.total)
-            case heard.GoAway(time_left_s=left):
-                self._reports.publish("connection", why="the service will close this connection", time_left_s=left)
-                self.tell(ev.LineLeaving())
-            case heard.Malformed(why=why):
-                log.warning("a message of the service could not be read: %s", why)
-            case _:
-                log.debug("%r", event)
+    def _told(self) -> tuple[tuple[str, str], ...]:
+        """Return the story so far, if the model takes one; a question that will be asked again is left out."""
+        if models.profile_for(self._config().live.model).client_content == "never":
+            return ()
+        return self.story.turns(question=not self.machine.resendable)
 
-    def _call_tools(self, calls: tuple[heard.Call, ...]) -> None:
-        if not self.machine.in_conversation:
-            log.warning("the service called a tool while nobody talked with it; it was not run")
-            return
-        fresh: dict[str, Call] = {}
-        for call in calls:
-            if call.id not in self.runner.pending:
-                fresh.setdefault(call.id, Call(call.id, call.name, call.args))
-        self.tell(ev.ToolsCalled(len(fresh)))
-        for one in fresh.values():
-            self._reports.publish("tool", name=one.name, phase="called")
-        self.runner.start(fresh.values())
-
-    def _tool_answered(self, answer: Answer) -> None:
-        self._metrics.count("tool_calls", outcome="ok" if answer.ok else "error")
-        self._reports.publish(
-            "tool", name=answer.name, phase="answered", ok=answer.ok, seconds=round(answer.seconds, 3)
-        )
-        response = messages.FunctionResponse(
-            id=answer.id, name=answer.name, response=answer.response, scheduling=answer.scheduling
-        )
-        if self.session.protocol is not None:
-            self.pump()  # a picture that the tool took goes first
-            self._sender.send(lambda protocol: protocol.tool_responses([response]))
-        self.tell(ev.ToolsSettled(1))
+    def _usage(self, event: heard.Usage) -> None:
+        self._metrics.gauge("tokens", event.prompt, kind="prompt", period="turn")
+        self._metrics.gauge("tokens", event.response, kind="response", period="turn")
+        self._reports.publish("usage", prompt=event.prompt, response=event.response, total=event.total)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:
@@ -350,12 +316,12 @@ class Talk:
 
     def _do(self, action: do.Action, now: float) -> None:  # noqa: C901, PLR0912, PLR0915  a case for each action
         match action:
-            case do.Connect(resume=resume):
+            case do.Connect(resume=resume, retell=retell):
                 self._stopwatch.connecting(now)
                 self._reports.publish("connection", why="opening")
                 if self.machine.in_conversation:
                     self.eyes.prepare()
-                self.session.connect(resume=resume)
+                self.session.connect(resume=resume, retell=retell)
             case do.Disconnect():
                 self.session.disconnect()
                 self._line_gone()
@@ -374,6 +340,10 @@ class Talk:
             case do.SendText(text=text):
                 self._stopwatch.speech_ended(now, by="text")
                 self._sender.text(text)
+            case do.Nudge():
+                self._sender.send(lambda protocol: protocol.nudge())
+            case do.Hold(on=on):
+                self.uplink.hold(on=on)
             case do.Settle():
                 self.uplink.answered()
             case do.Play():
@@ -385,8 +355,8 @@ class Talk:
                 self._stopwatch.interrupted(now)
                 self._metrics.count("interruptions", by=by)
                 self.engine.flush()
-            case do.Wipe():
-                self._wipe()
+            case do.Wipe(keep_handle=keep_handle):
+                self._wipe(keep_handle=keep_handle)
             case do.Show(light=light):
                 self._light(light)
                 self._stopwatch.light_set(self._loop.time())
@@ -395,14 +365,16 @@ class Talk:
                 if self._config().audio.cues:
                     self.engine.cue(name)
             case do.Say(prompt=prompt):
-                task = self._loop.create_task(self._speak(prompt))
-                self._prompts.add(task)
-                task.add_done_callback(self._prompts.discard)
+                self._speak_soon(self._prompt(prompt))
+            case do.Announce(text=text):
+                self._speak_soon(self._announcement(text))
+            case do.Ring(on=on):
+                self.on_ring(on)
             case do.Report():
                 self._reports.of_conversation(action, self.machine.turns)
 
     def _play(self) -> None:
-        audio = self._arriving
+        audio = self.hearing.arriving
         if audio is None:
             return
         self.uplink.answered()
@@ -418,31 +390,46 @@ class Talk:
             self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
         self._metrics.observe("socket_to_queue", (self._loop.time() - self.session.heard_at) * 1000)
 
-    def _wipe(self) -> None:
+    def _wipe(self, *, keep_handle: bool) -> None:
         """The visitor has left: keep nothing of what was said, heard or seen."""
-        self.session.forget()
+        if not keep_handle:
+            self.session.forget()
+        self.story.wipe()
         self.uplink.forget()
         self.engine.wipe()
         self.ring.wipe()
         self.eyes.wipe()
-        self.runner.cancel(self.runner.pending)
+        self.calls.abandon()
         self._captions.wipe()
         self._sender.drop_texts()
         self._metrics.count("conversations")
 
-    async def _speak(self, name: str) -> None:
+    def _speak_soon(self, speaking: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(speaking)
+        self._prompts.add(task)
+        task.add_done_callback(self._prompts.discard)
+
+    async def _prompt(self, name: str) -> None:
         config = self._config()
         sentence = prompts.load(config.conversation.prompts, config.prompts_folder).sentence(name)
         self._reports.publish("prompt", name=name, text=sentence.text)
-        speech = await asyncio.to_thread(prompts.speak, sentence.text, sentence.language)
+        await self.speak(sentence.text, sentence.language)
+
+    async def _announcement(self, text: str) -> None:
+        self._reports.publish("announcement", text=text)
+        await self.speak(text, self._config().conversation.prompts)
+
+    async def speak(self, text: str, language: str) -> None:
+        """Speak with the device's own voice, after what is being played."""
+        speech = await asyncio.to_thread(prompts.speak, text, language)
         if speech is not None:
             self.engine.say(speech.pcm, rate=speech.rate)
 
     # Plumbing.
 
-    async def _prepare(self, handle: str | None) -> Order:
-        order = await self.opening.prepare(handle)
-        self.runner.replace(self.opening.tools)
+    async def _prepare(self, handle: str | None, history: bool) -> Order:
+        order = await self.opening.prepare(handle, history=history)
+        self.calls.offer(self.opening.tools)
         return order
 
     def _sample_of(self, at: float) -> int:
@@ -471,6 +458,10 @@ class Talk:
 
 def rules(config: Config) -> Rules:
     """What of the configuration the conversation goes by."""
+    try:
+        profile = models.profile_for(config.live.model)
+    except AgentError:
+        profile = models.Profile("none")  # opening a connection will say what is wrong with the model
     return Rules(
         manual=config.manual_turns,
         hook=config.panel.button == "hook",
@@ -481,5 +472,9 @@ def rules(config: Config) -> Rules:
         max_turn_s=config.conversation.max_turn_s,
         max_conversation_s=config.conversation.max_conversation_s,
         answer_timeout_s=config.conversation.answer_timeout_s,
-        prewarm=config.live.prewarm,
+        prewarm=config.live.prewarm and not config.link.metered,
+        nudges=profile.client_content == "always",
+        holds=profile.closes_for_sound,
+        connection_limit_s=config.live.connection_limit_s or math.inf,
+        remember_s=config.conversation.remember_s if config.mode == "speaker" else 0.0,
     )

@@ -46,9 +46,9 @@ class Client:
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._due = self._loop.time()
         self.session = Session(
-            prepare=lambda _handle: prepare_order(args),
+            prepare=lambda _handle, _history: prepare_order(args),
             on_event=self._event,
-            on_up=lambda _resumed: self.up.set_result(None),
+            on_up=lambda _up: self.up.set_result(None),
             on_down=self._down,
             ssl_context=ssl.create_default_context(cafile=str(args.ca)),
         )

@@ -96,7 +96,7 @@ class AnsweringRules(Steps):
     def _no_sign(self) -> None:
         """Nothing comes of the answer that is owed: one rung up the ladder, at its end the person is told."""
         answer, patience = self._answer, self.rules.answer_timeout_s
-        resend = self._resendable()
+        resend = self.resendable
         rung = None
         if answer.awaited:
             retell = self.rules.nudges or resend

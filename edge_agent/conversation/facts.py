@@ -107,6 +107,11 @@ class Facts:
         return self._ringing
 
     @property
+    def resendable(self) -> bool:
+        """What was asked last can be sent again: a text, or speech young enough."""
+        return bool(self._asked or self._texts) or self._now - self._question_at < PATIENCE_S
+
+    @property
     def fault(self) -> Fault | None:
         """The fault to show: the first blocking one, else any."""
         blocking = next((fault for fault in BLOCKING if fault in self.faults), None)
@@ -178,6 +183,3 @@ class Facts:
             return self._now
         return min(self._last_sound + SNAPSHOT_S, line.leave_by - 0.5)
 
-    def _resendable(self) -> bool:
-        """What was asked can be sent again: a text, or speech young enough."""
-        return bool(self._asked) or self._now - self._question_at < PATIENCE_S

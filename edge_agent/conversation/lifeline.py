@@ -26,7 +26,7 @@ class LifelineRules(Steps):
         self._line.known = True
         self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
         self._send_texts()
-        if self.rung is Rung.RETELL and not self._asked:
+        if self.rung is Rung.RETELL and not self.resendable:
             self._out.append(do.Nudge())  # the story ends with the question
 
     def _link_down(self, event: ev.LinkDown) -> None:

@@ -51,6 +51,8 @@ class Profile:
     """What tells that nothing more will come. With interactionStatus a turnComplete ends one utterance only."""
     behaviors: tuple[str, ...] = ()
     """Function behaviours it takes, the one we ask for by default first; (): the field itself is left out."""
+    closes_for_sound: bool = False
+    """Whether the session ends when microphone sound comes while a blocking call is open. Third-party finding."""
     scheduling: bool = False
     """Whether answers to calls may say when they enter the conversation."""
     client_content: Literal["always", "history", "never"] = "always"
@@ -98,6 +100,7 @@ FAMILIES: tuple[tuple[str, Profile], ...] = (
             family="3.1 flash live",
             thinking="level",
             thinking_levels=("MINIMAL", "LOW", "MEDIUM", "HIGH"),
+            closes_for_sound=True,
             client_content="history",
             language_code=True,
         ),
@@ -109,6 +112,7 @@ FAMILIES: tuple[tuple[str, Profile], ...] = (
                 family="2.5 native audio",
                 thinking="budget",
                 behaviors=(BLOCKING, NON_BLOCKING),
+                closes_for_sound=True,
                 scheduling=True,
                 coverage_with_camera=ALL_INPUT,
                 coverages=(ONLY_ACTIVITY, ALL_INPUT),
@@ -144,6 +148,7 @@ FAMILIES: tuple[tuple[str, Profile], ...] = (
 
 _UNKNOWN = Profile(
     family="unknown",
+    closes_for_sound=True,
     client_content="history",
     coverage_with_camera=ALL_INPUT,
     coverages=(ONLY_ACTIVITY, ALL_INPUT),

@@ -97,6 +97,7 @@ _BLOB_TAIL = b'"}}}'
 _ACTIVITY_START = b'{"realtimeInput":{"activityStart":{}}}'
 _ACTIVITY_END = b'{"realtimeInput":{"activityEnd":{}}}'
 _AUDIO_STREAM_END = b'{"realtimeInput":{"audioStreamEnd":true}}'
+_NUDGE = b'{"clientContent":{"turnComplete":true}}'
 _STOP_ANSWER = b'{"clientContent":{"turnComplete":false}}'
 
 _IDLE = {"IDLE", "REQUIRES_ACTION"}  # REQUIRES_ACTION is IDLE's deprecated name
@@ -182,6 +183,12 @@ class LiveProtocol:
         self._refuse_early()
         self._refuse_content()
         return _STOP_ANSWER
+
+    def nudge(self) -> bytes:
+        """Return a message that asks for the answer to what was said so far; it adds nothing to the history."""
+        self._refuse_early()
+        self._refuse_content()
+        return _NUDGE
 
     def history(self, turns: Iterable[tuple[str, str]]) -> bytes:
         """Return earlier turns for the history, each as (role, text) with role "user" or "model"; no reply follows.

@@ -1,6 +1,6 @@
 """One device's way to the service: opens a connection when told to, keeps the resumption handle, closes in order.
 
-    session = Session(prepare=prepare, on_event=on_event, on_up=on_up, on_down=on_down)
+    session = Session(prepare=prepare, on_event=on_event, on_up=on_up, on_down=on_down, story=story.turns)
     session.connect(resume=False)     # returns at once; on_up or on_down will be called
     session.send(frame)
     session.disconnect()              # at once deaf; the closing handshake goes on behind
@@ -10,6 +10,11 @@
 The old connection is closed before a new one is opened: the service refuses to resume a session that is still open.
 A connection that was given up never calls back, whatever it still does. Events of a handle's kind are kept here and
 also passed on.
+
+To resume is to open with the newest handle. Where there is none, because none came, it is too old, or the service no
+longer takes it, the new session is told the story so far as its history. A credential that is refused is renewed once.
+Where nothing but WebSockets is blocked (`BLOCKED_MOST` times in a row), `standard` opens a connection that speaks
+plain HTTPS; the live one is tried again after `BLOCKED_S`.
 """
 
 from __future__ import annotations
@@ -18,16 +23,20 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from edge_agent.errors import AgentError, ConnectionEnded, NetworkError, ServiceRefused
+from edge_agent.errors import AgentError, Blocked, ConnectionEnded, CredentialError, NetworkError, ServiceRefused
 from edge_agent.live.connection import LiveConnection
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import LiveProtocol, Resumption, ServerEvent
 
 log = logging.getLogger(__name__)
 
+HANDLE_S = 2 * 3600.0  # the service keeps what a handle stands for so long
+BLOCKED_MOST = 3  # upgrades that somebody on the way answered; once may be a hiccup
+BLOCKED_S = 300.0  # then the live way is tried again: five minutes of one question at a time
 SOUND_S = 5.0  # a resumed session that is ended sooner will not be better the next time
 
 
@@ -46,25 +55,76 @@ class Order:
     """URL of the proxy to go through; "" goes straight."""
 
 
+@dataclass(frozen=True, slots=True)
+class Up:
+    """How a connection stands that has come up."""
+
+    resumed: bool = False
+    """It goes on with the session of a handle."""
+    retold: bool = False
+    """It is a new session that was told the story so far."""
+    degraded: bool = False
+    """It speaks plain HTTPS: one question and answer at a time."""
+    lasts_s: float = math.inf
+    """It can stay so long, seconds."""
+
+
+class Line(Protocol):
+    """A connection of either kind."""
+
+    on_writable: Callable[[], None] | None
+    bytes_sent: int
+    bytes_received: int
+
+    @property
+    def writable(self) -> bool:
+        """True while a message need not wait."""
+
+    @property
+    def is_open(self) -> bool:
+        """True until it ends."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came."""
+
+    def send(self, frame: bytes) -> None:
+        """Write a message."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+Opener = Callable[[Order, Callable[[ServerEvent], None], Callable[[AgentError | None], None]], Awaitable[Line]]
+"""Opens a connection for an order: told of events, told of the end."""
+
+
 class Session:
     """At most one connection at a time; every method belongs to the loop's thread.
 
     Args:
-        prepare: builds the order for a connection with this resumption handle (None: a new session); may raise
-            AgentError (no key, a setting the model refuses), which goes to `on_down`.
+        prepare: builds the order for a connection with this resumption handle (None: a new session), and says whether
+            a story will be told first; may raise AgentError (no key, a setting the model refuses), which goes to
+            `on_down`.
         on_event: told of every event of the connection that is up or coming up.
-        on_up: the connection is set up; True if it resumed a session.
+        on_up: the connection is set up.
         on_down: it could not be opened, or was lost; the error says what to do.
+        story: the conversation so far as (role, text), for a session that cannot be resumed.
+        standard: opens a connection without WebSockets; None where the owner wants none.
+        tap: sees every message whole, as ("up" or "down", message).
         ssl_context: for wss; the system's trust store if None.
     """
 
     def __init__(
         self,
         *,
-        prepare: Callable[[str | None], Awaitable[Order]],
+        prepare: Callable[[str | None, bool], Awaitable[Order]],
         on_event: Callable[[ServerEvent], None],
-        on_up: Callable[[bool], None],
+        on_up: Callable[[Up], None],
         on_down: Callable[[AgentError], None],
+        story: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        standard: Callable[[], Opener | None] = lambda: None,
+        tap: Callable[[str, bytes], None] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol: LiveProtocol | None = None
@@ -75,9 +135,15 @@ class Session:
         self._on_event = on_event
         self._on_up = on_up
         self._on_down = on_down
+        self._story = story
+        self._standard = standard
+        self._tap = tap
         self._ssl_context = ssl_context
         self._handle: str | None = None
-        self._connection: LiveConnection | None = None
+        self._handle_at = 0.0
+        self._blocked = 0
+        self._blocked_until = 0.0
+        self._connection: Line | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._number = 0
@@ -90,9 +156,13 @@ class Session:
         return self._connection is not None and self._connection.is_open and self._connection.writable
 
     @property
-    def has_handle(self) -> bool:
-        """True if the service gave a snapshot that a new connection may resume."""
-        return self._handle is not None
+    def handle(self) -> str | None:
+        """The newest handle to a snapshot that a new connection may resume."""
+        return self._handle
+
+    def restore(self, handle: str, *, age_s: float) -> None:
+        """Take a handle that was kept over a restart."""
+        self._handle, self._handle_at = handle, asyncio.get_running_loop().time() - age_s
 
     @property
     def bytes_sent(self) -> int:
@@ -109,13 +179,20 @@ class Session:
         """When the last bytes came, on the loop's clock; 0.0 without a connection."""
         return self._connection.heard_at if self._connection is not None else 0.0
 
-    def connect(self, *, resume: bool) -> None:
-        """Begin to open a connection; the one before it is closed first."""
+    def connect(self, *, resume: bool, retell: bool = False) -> None:
+        """Begin to open a connection; the one before it is closed first.
+
+        Args:
+            resume: go on with the conversation: by its handle, else by its story.
+            retell: by its story in any case.
+        """
         self.disconnect()
-        if not resume:
+        now = asyncio.get_running_loop().time()
+        if not resume or retell or now - self._handle_at > HANDLE_S:
             self.forget()
         self._number += 1
-        self._opening = asyncio.get_running_loop().create_task(self._open(self._number))
+        story = tuple(self._story()) if resume and self._handle is None else ()
+        self._opening = asyncio.get_running_loop().create_task(self._open(self._number, story))
 
     def send(self, frame: bytes) -> None:
         """Write a message now; without a connection it is dropped."""
@@ -150,21 +227,15 @@ class Session:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _open(self, number: int) -> None:
+    async def _open(self, number: int, story: Sequence[tuple[str, str]]) -> None:
         before = [task for task in self._closing if task is not asyncio.current_task()]
         if before:
             await asyncio.wait(before)
         handle = self._handle
         try:
-            order = await self._prepare(handle)
-            connection = await LiveConnection.open(
-                endpoint=order.endpoint,
-                headers=order.headers,
-                protocol=order.protocol,
-                on_event=lambda event: self._event(number, event),
-                on_closed=lambda error: self._closed(number, error),
-                ssl_context=self._ssl_context,
-            )
+            order, connection, degraded = await self._opened(number, handle, story)
+            if order.protocol.history_due:
+                connection.send(order.protocol.history(story))
         except AgentError as error:
             if number == self._number:
                 self._opening = None
@@ -186,15 +257,59 @@ class Session:
             return
         self._opening = None
         self._connection, self.protocol = connection, order.protocol
-        self._resumed_at = None if handle is None else asyncio.get_running_loop().time()
+        self._resumed_at = None if handle is None or degraded else asyncio.get_running_loop().time()
         connection.on_writable = self._writable
-        self._on_up(handle is not None)
+        lasts_s = min(order.lasts_s, BLOCKED_S) if degraded else order.lasts_s
+        told = bool(story) and not degraded
+        self._on_up(Up(handle is not None and not degraded, retold=told, degraded=degraded, lasts_s=lasts_s))
+
+    async def _opened(
+        self, number: int, handle: str | None, story: Sequence[tuple[str, str]]
+    ) -> tuple[Order, Line, bool]:
+        """Return the order, the connection it led to, and whether that is only the standard way."""
+        order = await self._prepare(handle, bool(story))
+        standard = self._standard()
+        loop = asyncio.get_running_loop()
+        if standard is not None and self._blocked >= BLOCKED_MOST and loop.time() < self._blocked_until:
+            return order, await self._open_standard(standard, order, number), True
+        try:
+            connection = await self._open_live(order, number)
+        except Blocked:
+            self._blocked += 1
+            if standard is None or self._blocked < BLOCKED_MOST:
+                raise
+            self._blocked_until = loop.time() + BLOCKED_S
+            return order, await self._open_standard(standard, order, number), True
+        except CredentialError:
+            if not order.renew():
+                raise
+            order = await self._prepare(handle, bool(story))
+            connection = await self._open_live(order, number)
+        self._blocked = 0
+        return order, connection, False
+
+    async def _open_live(self, order: Order, number: int) -> Line:
+        return await LiveConnection.open(
+            endpoint=order.endpoint,
+            headers=order.headers,
+            protocol=order.protocol,
+            on_event=lambda event: self._event(number, event),
+            on_closed=lambda error: self._closed(number, error),
+            ssl_context=self._ssl_context,
+            proxy=order.proxy,
+            tap=self._tap,
+        )
+
+    async def _open_standard(self, standard: Opener, order: Order, number: int) -> Line:
+        return await standard(
+            order, lambda event: self._event(number, event), lambda error: self._closed(number, error)
+        )
 
     def _event(self, number: int, event: ServerEvent) -> None:
         if number != self._number:
             return
-        if isinstance(event, Resumption) and event.resumable:
-            self._handle = event.handle
+        if isinstance(event, Resumption) and event.resumable and event.handle:
+            self._handle, self._handle_at = event.handle, asyncio.get_running_loop().time()
         self._on_event(event)
 
     def _closed(self, number: int, error: AgentError | None) -> None:

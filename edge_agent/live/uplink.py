@@ -11,6 +11,9 @@ What passes: sound captured inside [start, end) of an opened turn, not captured 
 still whose capture sample lies in such an interval. Nothing else has a way to the socket. `void` empties everything at
 once and forgets all intervals; a turn already opened on the wire is then only closed there.
 
+While `hold` is on nothing at all is handed out, and what is captured meanwhile never will be: a service that waits for
+the answer to a call closes the connection for sound, and sound that is kept for later would be stale.
+
 A connection is a new page: after `link_up` open marks are given again, and sound is sent again from the turn's start
 (`replay="turn"`, for turns younger than `BACKLOG_S` that were not answered) or from the first sample not yet written
 (`"gap"`).
@@ -24,6 +27,7 @@ from typing import Literal, Protocol
 
 SAMPLE_RATE = 16_000
 BACKLOG_S = 15.0  # older speech is dropped, never sent stale
+MOST_HELD = 64  # stretches remembered; in the 15 s of the backlog a model does not wait for more calls
 MOST_UNANSWERED = 8  # turns kept for another try; a person does not press more often in 15 s
 
 
@@ -103,6 +107,8 @@ class Uplink:
         self._past: list[tuple[int, int]] = []
         self._pictures: list[Picture] = []
         self._farewell: Mark | None = None
+        self._held: list[tuple[int, int]] = []
+        self._held_since: int | None = None
 
     @property
     def turn_open(self) -> bool:
@@ -118,8 +124,9 @@ class Uplink:
     def queued_ms(self) -> float:
         """Sound that is captured and admitted but not yet handed out, in ms."""
         waiting = 0
+        newest = self._ring.written if self._held_since is None else self._held_since
         for interval in self._intervals:
-            end = self._ring.written if interval.end is None else min(interval.end, self._ring.written)
+            end = newest if interval.end is None else min(interval.end, newest)
             waiting += max(0, end - interval.cursor)
         return waiting * 1000 / SAMPLE_RATE
 
@@ -143,6 +150,15 @@ class Uplink:
         self._intervals.clear()
         self._past.clear()
         self._pictures.clear()
+
+    def hold(self, *, on: bool) -> None:
+        """Hand nothing out while on, and never what is captured meanwhile."""
+        if on and self._held_since is None:
+            self._held_since = self._ring.written
+        elif not on and self._held_since is not None:
+            self._held.append((self._held_since, self._ring.written))
+            self._held_since = None
+            del self._held[:-MOST_HELD]
 
     def forget(self) -> None:
         """The connection's conversation is over: like `void`, and nothing is left to be said on the wire."""
@@ -185,7 +201,7 @@ class Uplink:
 
     def pull(self) -> Item | None:
         """Return the next item to write, or None when nothing may or can be written now."""
-        if not self._up:
+        if not self._up or self._held_since is not None:
             return None
         if self._farewell is not None:
             mark, self._farewell = self._farewell, None
@@ -217,6 +233,8 @@ class Uplink:
 
     def _admits(self, interval: _Interval, start: int, end: int) -> bool:
         inside = interval.start <= start < end and (interval.end is None or end <= interval.end)
+        if any(start < until and since < end for since, until in self._held):
+            return False
         return inside and start >= self._ring.oldest and not self._ring.muted(start, end)
 
     def _taken_muted(self, sample: int) -> bool:

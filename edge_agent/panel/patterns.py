@@ -49,6 +49,10 @@ NAMES = (
     "muted",
     "updating",
     "ringing",
+    "degraded",
+    "healing-1",
+    "healing-2",
+    "healing-3",
 )
 FAULT_NAMES = tuple(f"fault-{fault.value}" for fault in Fault)
 

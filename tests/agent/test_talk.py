@@ -21,6 +21,7 @@ from edge_agent.errors import NetworkError
 from edge_agent.live import events as heard
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import LiveProtocol
+from edge_agent.live.session import Up
 from edge_agent.live.setup import build_setup
 
 Build = Callable[..., Agent]
@@ -46,7 +47,7 @@ class Line:
     def send(self, frame: bytes) -> None:
         self.sent.append(json.loads(frame))
 
-    def connect(self, *, resume: bool) -> None:
+    def connect(self, *, resume: bool, retell: bool) -> None:  # noqa: ARG002  as the session has it
         self.connects.append(resume)
 
     def disconnect(self) -> None:
@@ -60,7 +61,7 @@ class Line:
 
     def up(self) -> None:
         self.writable = True
-        self.talk._link_up(False)
+        self.talk._link_up(Up())
 
     @property
     def kinds(self) -> list[str]:
@@ -140,7 +141,7 @@ def test_text_that_waited_for_a_full_line_is_not_sent_twice_after_a_cut(build: B
     async def story() -> None:
         talk, wire = started(build())
         talk.tell(ev.TextAsked("hello"))
-        talk._link_up(False)  # up, but it takes nothing yet
+        talk._link_up(Up())  # up, but it takes nothing yet
         talk._link_down(NetworkError("cut"))
         wire.up()
         assert wire.kinds == ["clientContent"]
@@ -175,11 +176,11 @@ def test_a_call_that_comes_twice_under_one_id_is_settled_by_one_answer(build: Bu
     async def story() -> None:
         talk, wire = talking(build)
         call = heard.Call("id", "no_such_tool", {})
-        talk._heard(heard.ToolCall((call, call)))
-        talk._heard(heard.ToolCall((call,)))
+        talk.hearing.hear(heard.ToolCall((call, call)))
+        talk.hearing.hear(heard.ToolCall((call,)))
         await asyncio.sleep(0.05)
-        talk._heard(heard.Audio(b"\0\0" * 2400, 24_000))
-        talk._heard(heard.TurnComplete("", True))
+        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
+        talk.hearing.hear(heard.TurnComplete("", True))
         assert wire.kinds.count("toolResponse") == 1
         assert not talk.machine._answer.pending, "it would think for ever"
         await talk.close()
@@ -193,7 +194,7 @@ def test_a_tool_called_while_nobody_talks_is_not_run(build: Build, caplog: pytes
         talk, wire = started(agent)
         wire.up()
         before = agent.volume
-        talk._heard(heard.ToolCall((heard.Call("id", "set_volume", {"volume": 3}),)))
+        talk.hearing.hear(heard.ToolCall((heard.Call("id", "set_volume", {"volume": 3}),)))
         await asyncio.sleep(0.05)
         assert agent.volume == before
         assert "not run" in caplog.text
@@ -212,7 +213,7 @@ def test_sound_that_cannot_be_played_costs_a_line_in_the_log_and_nothing_else(
             raise ValueError("a rate that cannot be converted")
 
         monkeypatch.setattr(talk.engine, "play", refuse)
-        talk._heard(heard.Audio(b"\0\0" * 2400, 8_001))
+        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 8_001))
         assert "could not be played" in caplog.text
         assert talk._timer is not None, "the deadlines stay armed"
         await talk.close()
@@ -245,8 +246,8 @@ def test_one_action_that_fails_does_not_keep_the_others_from_happening(
 def test_the_end_of_an_answer_is_not_taken_for_the_end_of_the_next(build: Build) -> None:
     async def story() -> None:
         talk, _ = talking(build)
-        talk._heard(heard.Audio(b"\0\0" * 2400, 24_000))
-        talk._heard(heard.TurnComplete("", True))
+        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
+        talk.hearing.hear(heard.TurnComplete("", True))
         talk.sound_events([AnswerEnded(4800)])
         assert talk.machine.state is State.SPEAKING, "sound is queued: it is that of an answer that came meanwhile"
         await talk.close()
@@ -260,15 +261,15 @@ def test_what_shows_that_the_service_is_at_work_keeps_the_answer_awaited(
     async def story() -> None:
         talk, _ = talking(build)
         told: list[ev.Event] = []
-        monkeypatch.setattr(talk, "tell", told.append)
-        talk._heard(heard.Text("hm", True))
-        talk._heard(heard.Text("written", False))
-        talk._heard(heard.OutputCaption("said", False))
-        talk._heard(heard.Interaction("IN_PROGRESS", False))
-        talk._heard(heard.Interaction("IDLE", True))
-        talk._heard(heard.VoiceActivity(True, None))
-        talk._heard(heard.GoAway(5.0))
-        assert told == [*[ev.AnswerProgress()] * 4, ev.WorkDone(), ev.Heard(), ev.LineLeaving()]
+        monkeypatch.setattr(talk.hearing, "_tell", told.append)
+        talk.hearing.hear(heard.Text("hm", True))
+        talk.hearing.hear(heard.Text("written", False))
+        talk.hearing.hear(heard.OutputCaption("said", False))
+        talk.hearing.hear(heard.Interaction("IN_PROGRESS", False))
+        talk.hearing.hear(heard.Interaction("IDLE", True))
+        talk.hearing.hear(heard.VoiceActivity(True, None))
+        talk.hearing.hear(heard.GoAway(5.0))
+        assert told == [*[ev.AnswerProgress()] * 4, ev.WorkDone(), ev.Heard(), ev.LineLeaving(5.0)]
         monkeypatch.undo()
         await talk.close()
 
@@ -302,7 +303,7 @@ def test_a_line_that_sends_slower_than_speech_is_told_once(build: Build, monkeyp
         talk.press(asyncio.get_running_loop().time())
         talk.ring.append(SECOND)
         talk.ring.append(SECOND)
-        talk._link_up(False)  # four seconds waited for it, and it takes nothing
+        talk._link_up(Up())  # four seconds waited for it, and it takes nothing
         for _ in range(8):
             talk.ring.append(SECOND)
             talk.pump()
@@ -376,8 +377,8 @@ def test_an_answer_of_three_minutes_fills_the_queue_and_says_what_was_dropped(
         talk.tell(ev.TextAsked("tell me everything"))
         talk.session.up()  # type: ignore[attr-defined]
         for _ in range(180):
-            talk._heard(heard.Audio(b"\1\0" * 24_000, 24_000))
-        talk._heard(heard.TurnComplete("", True))
+            talk.hearing.hear(heard.Audio(b"\1\0" * 24_000, 24_000))
+        talk.hearing.hear(heard.TurnComplete("", True))
         assert talk.engine.queue_ms == 120_000
         assert caplog.text.count("longer than the playback queue") == 1
         assert agent.metrics.value("blocks_dropped", queue="playback") == 60_000 / 20

@@ -156,6 +156,52 @@ def test_an_answered_sentence_of_the_open_microphone_is_not_sent_twice() -> None
     assert sound_of(bench.pull()) == [(16_000, 32_000)]
 
 
+def test_what_is_said_while_sound_is_held_back_is_dropped_and_the_rest_is_whole() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(6_400)
+    before = sound_of(bench.pull())
+    bench.uplink.hold(on=True)
+    bench.capture(6_400)
+    assert bench.pull() == []
+    assert bench.uplink.queued_ms == 0, "what will never be sent does not make the line look slow"
+    bench.uplink.hold(on=False)
+    bench.capture(6_400)
+    after = sound_of(bench.pull())
+    assert before == [(0, 6_400)]
+    assert after == [(12_800, 19_200)]
+    assert bench.uplink.dropped_samples == 6_400
+    bench.uplink.close(19_200)
+    assert bench.pull() == [Mark.STREAM_END]
+
+
+def test_a_turn_begun_while_sound_is_held_back_opens_on_the_wire_afterwards() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.uplink.hold(on=True)
+    bench.uplink.open(1, 0)
+    bench.capture(6_400)
+    assert bench.pull() == []
+    bench.uplink.hold(on=False)
+    bench.capture(640)
+    assert bench.pull()[0] is Mark.ACTIVITY_START
+
+
+def test_held_back_sound_is_not_sent_again_on_a_new_connection_either() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(6_400)
+    bench.pull()
+    bench.uplink.hold(on=True)
+    bench.capture(6_400)
+    bench.uplink.hold(on=False)
+    bench.uplink.link_down()
+    bench.uplink.link_up()
+    assert sound_of(bench.pull()) == [(0, 6_400)]
+
+
 def test_a_still_passes_only_if_it_was_taken_inside_a_turn() -> None:
     bench = Bench()
     bench.uplink.link_up()
