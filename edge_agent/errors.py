@@ -399,7 +399,6 @@ def failure(kind: str, *, said: str = "", reason: str = "", wait_s: float | None
     error: AgentError
     if issubclass(row.error, ConnectionEnded):
         error = row.error(sentence, code=words["code"], reason=reason)
-        error.fault = row.sign.fault
     elif issubclass(row.error, Retry):
         error = row.error(sentence, fault=row.sign.fault, wait_s=row.wait_s if wait_s is None else wait_s)
     else:

@@ -108,6 +108,7 @@ class LiveConnection(asyncio.Protocol):
         self._core = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES, logger=_log)
         self._core.debug = False
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._opened = False
@@ -234,7 +235,7 @@ class LiveConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; the handshake starts when TLS stands."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._wire = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Feed the core and hand on what it found."""
@@ -436,15 +437,19 @@ class LiveConnection(asyncio.Protocol):
             self._look = None
 
     def _unsent(self) -> int:
-        """Bytes that the kernel holds and has not put on the wire; 0 where it cannot be asked."""
-        transport = self._transport
-        if transport is None or transport.is_closing() or sys.platform != "linux":
+        """Bytes handed over that are not on the wire: the TCP transport's, and the kernel's where it can be asked.
+
+        TLS hands everything on to the TCP transport and calls `pause_writing` only when it has to keep the next.
+        """
+        wire = self._wire
+        if wire is None or wire.is_closing():
             return 0
-        sock = transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return 0
+        waiting = wire.get_write_buffer_size()
+        sock = wire.get_extra_info("socket")
+        if sys.platform != "linux" or sock is None or sock.fileno() < 0:
+            return waiting
         answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
-        return int.from_bytes(answer, sys.byteorder)
+        return waiting + int.from_bytes(answer, sys.byteorder)
 
     def _look_again(self) -> None:
         self._look = None

@@ -99,6 +99,7 @@ NOT_FOUND = "models/x is not found for API version v1beta, or is not supported f
         (1007, "Request contains an invalid argument.", RESUMED, ConnectionEnded),
         (1008, NOT_FOUND, FRESH, ServiceRefused),
         (1008, NOT_FOUND, RESUMED, ServiceRefused),
+        (1008, NOT_FOUND, TALKING, ConnectionEnded),
         (1008, "API key not valid", FRESH, CredentialError),
         (1008, "API key not valid", RESUMED, CredentialError),
         (1008, "Requested entity was not found.", FRESH, ServiceRefused),

@@ -572,6 +572,22 @@ def test_a_large_still_holds_back_what_follows_until_it_is_gone(secure: bool) ->
     run(scenario)
 
 
+def test_a_line_whose_kernel_cannot_be_asked_counts_its_own_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with service(answer_setup) as endpoint:
+            talk = Talk()
+            connection = await talk.open(endpoint)
+            wire = connection._wire
+            assert wire is not None
+            monkeypatch.setattr(wire, "get_extra_info", lambda _name, default=None: default)
+            assert connection.writable
+            monkeypatch.setattr(wire, "get_write_buffer_size", lambda: module.HELD_BYTES + 1)
+            assert not connection.writable
+            await connection.close()
+
+    run(scenario)
+
+
 def test_a_late_pong_harms_nothing_while_something_else_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLOSE_TIMEOUT_S", 0.1)
 
