@@ -5,6 +5,9 @@
 
 `try` runs the tool as the daemon would, with its deadline and its limits, in this process. Values are written as text;
 for a parameter that is not a text, as JSON (`days=[1,2]`). Exit codes: 0 answered, 1 answered with an error, 2 usage.
+
+The MCP servers of the configuration are opened for it, at most 20 s; which one is not there is said, and the rest goes
+on. A daemon that runs beside keeps its own sessions.
 """
 # ruff: noqa: T201  a command prints its answer
 
@@ -21,8 +24,12 @@ from edge_agent.config import DEFAULT_PATH, Config, load
 from edge_agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_USAGE, ConfigError
 from edge_agent.tools.builtin import NoDevice, device_tools
 from edge_agent.tools.declare import Kind, Tool
+from edge_agent.tools.mcp import McpTools
 from edge_agent.tools.registry import Found, find_tools
 from edge_agent.tools.runner import Answer, Call, ToolRunner
+
+OPEN_S = 20.0  # for servers to be there; longer than one attempt takes
+_KEYS = {"parameters_json_schema": "parametersJsonSchema"}  # as the service spells it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,15 +52,7 @@ def run(args: argparse.Namespace, *, owner_uid: int = 0) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    found = find_tools(
-        folder=Path(config.tools.folder),
-        allow=config.tools.allow,
-        functions=device_tools(NoDevice(), camera=config.camera.source != "off"),
-        owner_uid=owner_uid,
-    )
-    if args.action == "list":
-        return _list(found, as_json=args.json)
-    return _try(found, args.name, args.arguments, config.tools.deadline_s)
+    return asyncio.run(_run(args, config, owner_uid))
 
 
 def parse_argument(tool: Tool, text: str) -> tuple[str, Any]:
@@ -74,9 +73,31 @@ def parse_argument(tool: Tool, text: str) -> tuple[str, Any]:
         raise ValueError(f"{text}: {name} is {_shown(kinds[name])}, to be written as JSON") from None
 
 
-def _list(found: Found, *, as_json: bool) -> int:
+async def _run(args: argparse.Namespace, config: Config, owner_uid: int) -> int:
+    servers = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
+    await servers.start()
+    try:
+        await servers.ready(OPEN_S)
+        found = find_tools(
+            folder=Path(config.tools.folder),
+            allow=config.tools.allow,
+            functions=device_tools(NoDevice(), camera=config.camera.source != "off"),
+            extra=servers.tools(),
+            owner_uid=owner_uid,
+        )
+        complaints = [*servers.complaints, *map(str, found.skipped)]
+        if args.action == "list":
+            return _list(found, complaints, as_json=args.json)
+        return await _try(found, complaints, args.name, args.arguments, config.tools.deadline_s)
+    finally:
+        await servers.close()
+
+
+def _list(found: Found, complaints: list[str], *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps([tool.declaration() for tool in found.tools.values()], indent=2, ensure_ascii=False))
+        declared = [tool.declaration() for tool in found.tools.values()]
+        on_the_wire = [{_KEYS.get(key, key): value for key, value in one.items()} for one in declared]
+        print(json.dumps(on_the_wire, indent=2, ensure_ascii=False))
     else:
         for tool in found.tools.values():
             parameters = ", ".join(
@@ -85,16 +106,16 @@ def _list(found: Found, *, as_json: bool) -> int:
             print(f"{tool.name}({parameters})  [{tool.source}]\n    {tool.description}")
         if not found.tools:
             print("No tools were found.")
-    for skipped in found.skipped:
-        print(skipped, file=sys.stderr)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
     return EXIT_OK
 
 
-def _try(found: Found, name: str, arguments: list[str], deadline_s: float) -> int:
+async def _try(found: Found, complaints: list[str], name: str, arguments: list[str], deadline_s: float) -> int:
     tool = found.tools.get(name)
     if tool is None:
-        for skipped in found.skipped:
-            print(skipped, file=sys.stderr)
+        for complaint in complaints:
+            print(complaint, file=sys.stderr)
         print(f"There is no tool {name}; known are: {', '.join(found.tools) or 'none'}.", file=sys.stderr)
         return EXIT_USAGE
     try:
@@ -106,10 +127,9 @@ def _try(found: Found, name: str, arguments: list[str], deadline_s: float) -> in
     def ignore(_answer: Answer) -> None:
         """`run` returns the answer itself."""
 
-    async def call() -> Answer:
-        return await ToolRunner(found.tools, deadline_s=deadline_s, on_answer=ignore).run(Call("try", name, given))
-
-    answer = asyncio.run(call())
+    runner = ToolRunner(found.tools, deadline_s=deadline_s, on_answer=ignore)
+    answer = await runner.run(Call("try", name, given))
+    await runner.close()
     print(json.dumps(answer.response, indent=2, ensure_ascii=False))
     return EXIT_OK if answer.ok else EXIT_FAILED
 

@@ -54,9 +54,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The type of one value: an upper-case OpenAPI type, allowed words for an enum, items for an array."""
+    """The type of one value: an upper-case OpenAPI type, allowed words for an enum, items for an array.
 
-    api_type: Literal["STRING", "INTEGER", "NUMBER", "BOOLEAN", "ARRAY"]
+    OBJECT stands for whatever only a JSON Schema can say; no Python function is declared with it.
+    """
+
+    api_type: Literal["STRING", "INTEGER", "NUMBER", "BOOLEAN", "ARRAY", "OBJECT"]
     words: tuple[str, ...] = ()
     items: Kind | None = None
     nullable: bool = False

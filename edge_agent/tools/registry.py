@@ -1,4 +1,4 @@
-"""Find the tools: built in, from installed packages, and from files in the owner's folder.
+"""Find the tools: built in, from installed packages, from files in the owner's folder, and of MCP servers.
 
     found = find_tools(folder=Path("/etc/edge-agent/tools"), allow=[], functions=device_tools)
     found.tools                       # name -> Tool, in the order found
@@ -21,7 +21,7 @@ import os
 import stat
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def find_tools(
     folder: Path | None = None,
     allow: Sequence[str] = (),
     functions: Iterable[Callable[..., Any]] = (),
+    extra: Mapping[str, Tool] | None = None,
     entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
     owner_uid: int = 0,
 ) -> Found:
@@ -66,6 +67,8 @@ def find_tools(
         folder: Folder with `*.py` files; an absent folder holds none.
         allow: Names that may be called; empty allows all. A name that no tool has is reported.
         functions: Built-in functions; they come first, so that nothing can take their names.
+        extra: Tools that are made elsewhere, such as those of MCP servers; they come last, so that a server cannot
+            take the name of one of the device's own.
         entry_points: Entries of installed packages; those of the group `edge_agent.tools` by default.
         owner_uid: User id that must own folder and files, root's 0; tests give their own.
     """
@@ -77,6 +80,8 @@ def find_tools(
     if folder is not None:
         for path in _files(folder, owner_uid, found):
             _take_file(found, path, owner_uid)
+    for tool in (extra or {}).values():
+        _add(found, tool)
     if allow:
         missing = [name for name in allow if name not in found.tools]
         found.tools = {name: one for name, one in found.tools.items() if name in allow}
@@ -96,9 +101,13 @@ def _take(found: Found, function: Any, source: str) -> None:
     except CannotDeclare as error:
         found.skipped.append(Skipped(source, str(error)))
         return
+    _add(found, tool)
+
+
+def _add(found: Found, tool: Tool) -> None:
     if tool.name in found.tools:
         other = found.tools[tool.name].source
-        found.skipped.append(Skipped(f"{tool.name} from {source}", f"{other} has a tool of this name already"))
+        found.skipped.append(Skipped(f"{tool.name} from {tool.source}", f"{other} has a tool of this name already"))
         return
     found.tools[tool.name] = tool
 

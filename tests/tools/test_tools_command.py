@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,40 @@ def test_a_bad_configuration_is_exit_78(tmp_path: Path, capsys: pytest.CaptureFi
     bad.write_text("x = 1")
     assert _tools(bad, "list") == 78
     assert "unknown key x" in capsys.readouterr().err
+
+
+_PROGRAM = Path(__file__).parent / "child_server.py"
+
+
+@pytest.fixture
+def served(config: Path) -> Path:
+    config.write_text(
+        config.read_text()
+        + f'[mcp.good]\ncommand = ["{sys.executable}", "{_PROGRAM}"]\nallow = ["add", "text"]\n'
+        + '[mcp.gone]\ncommand = ["/no/such/program"]\nallow = ["*"]\n'
+    )
+    return config
+
+
+def test_tools_of_servers_are_listed_and_what_is_not_there_is_said(
+    served: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mcp")
+    assert _tools(served, "list") == 0
+    captured = capsys.readouterr()
+    assert "add(a: integer, b: integer)  [mcp good]\n    Add two numbers." in captured.out
+    assert "opening_hours(" in captured.out
+    assert "gone is not available: /no/such/program cannot be started" in captured.err
+    assert _tools(served, "list", "--json") == 0
+    declared = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert declared["add"]["parametersJsonSchema"]["required"] == ["a", "b"]
+
+
+def test_a_servers_tool_can_be_tried(served: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mcp")
+    assert _tools(served, "try", "add", "a=1", "b=2") == 0
+    assert json.loads(capsys.readouterr().out) == {"result": {"sum": 3}}
+    assert _tools(served, "try", "add", "a=1") == 1
+    assert "'b' is a required property" in capsys.readouterr().out
+    assert _tools(served, "try", "fly") == 2
+    assert "gone is not available" in capsys.readouterr().err
