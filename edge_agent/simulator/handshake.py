@@ -1,8 +1,9 @@
 """Who may open a session: the twin's judgement of a WebSocket handshake, pure.
 
 An unknown path is 404, no key 403, a wrong key 400, a wrong token 401, as at Google's door. Keys come in the header
-`x-goog-api-key` or the query (`key=`), tokens as `Authorization: Token|Bearer` or `access_token=`; the path for
-ephemeral tokens (`...Constrained`) takes tokens only. `redact` and `read` keep what may be remembered.
+`x-goog-api-key` or the query (`key=`). The path for ephemeral tokens (`...Constrained`) takes those only, as
+`Authorization: Token` or `access_token=`; elsewhere a token is a Google Cloud account's, as `Authorization: Bearer`.
+`redact` and `read` keep what may be remembered.
 """
 
 from __future__ import annotations
@@ -53,10 +54,13 @@ def judge(target: str, headers: Mapping[str, str], *, key: str) -> tuple[int, st
     if not request.known:
         return 404, "The requested URL was not found on this server."
     query = parse_qs(urlsplit(target).query)
-    scheme, _, given = headers.get("Authorization", "").partition(" ")
-    token = (given if scheme in {"Token", "Bearer"} else "") or query.get("access_token", [""])[0]
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    if request.constrained and not token:
+        scheme, token = "Token", query.get("access_token", [""])[0]
     if token or request.constrained:
-        return (200, "") if _same(token, key) else (401, "Request had invalid authentication credentials.")
+        wanted = "Token" if request.constrained else "Bearer"
+        good = scheme == wanted and _same(token, key)
+        return (200, "") if good else (401, "Request had invalid authentication credentials.")
     offered = headers.get("x-goog-api-key", "") or query.get("key", [""])[0]
     if not offered:
         return 403, "Method doesn't allow unregistered callers (callers without established identity)."

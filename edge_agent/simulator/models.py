@@ -151,6 +151,8 @@ def check_setup(setup: dict[str, Any], *, api_version: str = "v1beta", platform:
     check_tools(model, setup.get("tools", []))
     if "avatarConfig" in setup and not platform:
         raise Violation("Avatars are not supported for this model.")
+    if platform:
+        _check_platform(setup)
     instruction = setup.get("systemInstruction")
     if instruction is not None:
         check_instruction(model, instruction)
@@ -161,6 +163,20 @@ def check_setup(setup: dict[str, Any], *, api_version: str = "v1beta", platform:
         if detection.get(name, 0) < 0:
             raise Violation(f"{name} must not be negative.")
     return model
+
+
+def _check_platform(setup: dict[str, Any]) -> None:
+    """Refuse what the Agent Platform refuses, and the Gemini API takes."""
+    coverage = setup.get("realtimeInputConfig", {}).get("turnCoverage", "")
+    if coverage == "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO":
+        raise Violation(f"{coverage} is not supported.")
+    compression = setup.get("contextWindowCompression", {})
+    for name, given, low in (
+        ("triggerTokens", compression.get("triggerTokens"), 5_000),
+        ("slidingWindow.targetTokens", compression.get("slidingWindow", {}).get("targetTokens"), 0),
+    ):
+        if given is not None and not low <= int(given) <= 128_000:
+            raise Violation(f"contextWindowCompression.{name} must be between {low} and 128000, got {given}.")
 
 
 def check_instruction(model: Model, instruction: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ class Rest:
         self.requests: list[HttpRequest] = []
         self._script = script
         self._rules = rules
-        self._key = key
+        self.key = key
         self._on_request = on_request
         self._voiced = voiced
         self._open_calls: dict[str, tuple[Turn, tuple[Step, ...]]] = {}
@@ -106,7 +106,7 @@ class Rest:
         if found is None:
             return _error(404, "The requested URL was not found on this server.")
         shown = {"Authorization": headers.get("authorization", ""), "x-goog-api-key": headers.get("x-goog-api-key", "")}
-        status, sentence = handshake.judge(f"{_DOOR}?{query}", shown, key=self._key)
+        status, sentence = handshake.judge(f"{_DOOR}?{query}", shown, key=self.key)
         if status == 200 and headers.get("authorization", "").startswith("Token "):
             status, sentence = 401, "Ephemeral tokens are accepted for the Live API only."
         if status != 200:

@@ -30,6 +30,7 @@ import logging
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ from websockets.http11 import Request, Response
 from edge_agent.simulator import frames, handshake, scriptfile, voice
 from edge_agent.simulator.performer import Answer
 from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
+from edge_agent.simulator.replay import Connection as Recorded
+from edge_agent.simulator.replay import Recording, Refused, ReplaySession
 from edge_agent.simulator.rest import Exchange, HttpRequest, Rest
 from edge_agent.simulator.script import Call, Rule, Rules, Say, Script, Step, Turn
 from edge_agent.simulator.session import Session
@@ -71,6 +74,7 @@ class Twin:
         limits: bounds what each session's record keeps.
         clock: seconds, monotonic.
         on_mark: called in the loop with the session's number for every entry of the log, as it is made.
+        replay: a recording whose connections are played before the script serves any.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Twin:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_mark: Callable[[int, Mark], None] | None = None,
+        replay: Recording | None = None,
     ) -> None:
         if tls is None and not _loopback(host):
             raise ValueError(f"without TLS the twin listens on this machine only, not on {host}: give a certificate")
@@ -94,10 +99,10 @@ class Twin:
         self.refuse_with: int | None = self.script.handshake_status  # HTTP status for the handshakes to come
         self.blocked_with: int | None = self.script.blocked_status  # HTTP status of the page that upgrades meet
         self.clock = clock
-        self._key = key
         self._host, self._port, self._tls = host, port, tls
         self._limits = limits or Limits()
         self._on_mark = on_mark
+        self._attempts = deque(replay.attempts if replay is not None else ())
         self._rules = Rules(self.script)
         self._handles = Handles()
         self._rest = Rest(lambda: self.script, self._rules, key=key, voiced=_voiced, on_request=self._tell_waiters)
@@ -156,6 +161,15 @@ class Twin:
     def port(self) -> int:
         """The port it listens on."""
         return self._port
+
+    @property
+    def key(self) -> str:
+        """The key or token that the handshakes to come must show; open sessions live on."""
+        return self._rest.key
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self._rest.key = key
 
     @property
     def session(self) -> SessionRecord:
@@ -235,7 +249,14 @@ class Twin:
             return None
 
     def _check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        status, sentence = handshake.judge(request.path, request.headers, key=self._key)
+        recorded = self._attempts[0] if self._attempts else None
+        if isinstance(recorded, Refused):
+            self._attempts.popleft()
+            self.refused.append(recorded.status)
+            if not recorded.status:
+                connection.transport.abort()
+            return _response(connection, recorded.status or 503, "As recorded.", page=recorded.page)
+        status, sentence = handshake.judge(request.path, request.headers, key=self.key)
         if self.refuse_with is not None:
             status, sentence = self.refuse_with, "The twin was told to refuse."
         if self.blocked_with is not None:
@@ -243,13 +264,7 @@ class Twin:
         if status == http.HTTPStatus.OK:
             return None
         self.refused.append(status)
-        response = connection.respond(http.HTTPStatus(status), sentence + "\n")
-        if self.blocked_with is not None:
-            response.body = _PAGE
-            for name, value in (("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))):
-                del response.headers[name]
-                response.headers[name] = value
-        return response
+        return _response(connection, status, sentence, page=self.blocked_with is not None)
 
     async def _connected(self, connection: ServerConnection) -> None:
         request = connection.request
@@ -264,14 +279,19 @@ class Twin:
             limits=self._limits,
         )
         self.sessions.append(record)
-        session = Session(
-            self.script,
-            record=record,
-            handles=self._handles,
-            rules=self._rules,
-            api_version=target.api_version,
-            platform=target.platform,
-        )
+        session: Session | ReplaySession
+        recorded = self._attempts.popleft() if self._attempts else None
+        if isinstance(recorded, Recorded):
+            session = ReplaySession(recorded, record=record, platform=target.platform)
+        else:
+            session = Session(
+                self.script,
+                record=record,
+                handles=self._handles,
+                rules=self._rules,
+                api_version=target.api_version,
+                platform=target.platform,
+            )
         line = _Line(self, connection, session)
         self._lines.add(line)
         try:
@@ -352,7 +372,7 @@ class _Connection(ServerConnection):
 class _Line:
     """One connection: a reader, and a pump that sends what the session has due."""
 
-    def __init__(self, twin: Twin, connection: ServerConnection, session: Session) -> None:
+    def __init__(self, twin: Twin, connection: ServerConnection, session: Session | ReplaySession) -> None:
         self.session = session
         self._twin = twin
         self._connection = connection
@@ -473,6 +493,16 @@ class _Line:
             record.closed_by = "client"
         self.session.lost(self._twin.clock())
         self._seen = self._twin.changed(record, self._seen)
+
+
+def _response(connection: ServerConnection, status: int, sentence: str, *, page: bool) -> Response:
+    response = connection.respond(http.HTTPStatus(status), sentence + "\n")
+    if page:
+        response.body = _PAGE
+        for name, value in (("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))):
+            del response.headers[name]
+            response.headers[name] = value
+    return response
 
 
 async def _voiced(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -42,6 +42,7 @@ from edge_agent.simulator.sound import noise
 from edge_agent.simulator.virtual import MANUAL, setup_of
 
 PATH = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+PLATFORM_PATH = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
 KEY = {"x-goog-api-key": "test-key"}
 SOUND = noise(0.5, seed=1)
 SAY = Say("hello there", SOUND, pace=0)
@@ -128,6 +129,10 @@ def test_text_frames_when_the_script_says_so() -> None:
         (PATH + "?key=wrong", {}, 400),
         (PATH, {"authorization": "Bearer wrong"}, 401),
         (PATH + "Constrained", KEY, 401),
+        (PATH + "Constrained", {"authorization": "Bearer test-key"}, 401),
+        (PATH, {"authorization": "Token test-key"}, 401),
+        (PLATFORM_PATH, {"authorization": "Token test-key"}, 401),
+        (PLATFORM_PATH, {"authorization": "Bearer wrong"}, 401),
         ("/ws/other", KEY, 404),
     ],
 )
@@ -139,6 +144,45 @@ def test_a_bad_handshake_is_refused_like_google_does(path: str, headers: dict[st
             assert caught.value.response.status_code == status
             assert twin.refused == [status]
             assert twin.sessions == []
+
+    run(work)
+
+
+def test_the_agent_platform_takes_an_account_and_has_limits_of_its_own() -> None:
+    async def work() -> None:
+        async with Twin(plain()) as twin:
+            model = "projects/p/locations/l/publishers/google/models/gemini-3.8-live"
+            for setup, code in (
+                ({}, None),
+                ({"contextWindowCompression": {"triggerTokens": 4999}}, 1007),
+                ({"contextWindowCompression": {"slidingWindow": {"targetTokens": "128001"}}}, 1007),
+                ({"realtimeInputConfig": {"turnCoverage": "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO"}}, 1007),
+            ):
+                headers = {"Authorization": "Bearer test-key"}
+                async with connect(twin.url + PLATFORM_PATH, additional_headers=headers, proxy=None) as ws:
+                    await ws.send(json.dumps({"setup": {"model": model, **setup}}))
+                    if code is None:
+                        assert "sessionId" in json.loads(await ws.recv())["setupComplete"]
+                    else:
+                        with pytest.raises(ConnectionClosed) as caught:
+                            await ws.recv()
+                        assert caught.value.rcvd is not None
+                        assert caught.value.rcvd.code == code
+
+    run(work)
+
+
+def test_a_changed_key_counts_for_the_handshakes_to_come() -> None:
+    async def work() -> None:
+        async with Twin(plain()) as twin, client(twin) as ws:
+            await opened(ws)
+            twin.key = "another-key"
+            with pytest.raises(InvalidStatus):
+                await connect(twin.url + PATH, additional_headers=KEY, proxy=None)
+            async with connect(
+                twin.url + PATH, additional_headers={"x-goog-api-key": "another-key"}, proxy=None
+            ) as another:
+                await opened(another)
 
     run(work)
 
