@@ -78,6 +78,10 @@ class StandardConnection:
     ) -> None:
         self.on_writable: Callable[[], None] | None = None
         """Never called: a question is recorded, so the line always takes more."""
+        self.bytes_sent = 0
+        """Bytes of request bodies, without headers and TLS."""
+        self.bytes_received = 0
+        """Bytes of answers as they came over the line."""
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
         self._protocol = protocol
@@ -170,6 +174,7 @@ class StandardConnection:
             await connection._requests.close()
             raise
         connection._opened = True
+        connection._count()
         connection._give({"setupComplete": {}})
         return connection
 
@@ -201,16 +206,6 @@ class StandardConnection:
     def heard_at(self) -> float:
         """When the last bytes came, on the loop's clock."""
         return self._requests.heard_at
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes of request bodies, without headers and TLS."""
-        return self._requests.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes of answers as they came over the line."""
-        return self._requests.bytes_received
 
     @property
     def is_open(self) -> bool:
@@ -402,6 +397,10 @@ class StandardConnection:
             raise NetworkError(f"{self._endpoint.host} has not answered a question (waited {limit_s:.0f} s).") from None
         finally:
             self._still_there.cancel()
+            self._count()
+
+    def _count(self) -> None:
+        self.bytes_sent, self.bytes_received = self._requests.bytes_sent, self._requests.bytes_received
 
     def _progress(self) -> None:
         """Say that the answer is being worked on, now and until the request is over."""

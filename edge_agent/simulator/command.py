@@ -5,8 +5,9 @@ Prints one line with the URL to put into a configuration, and what goes with it,
     live.url = "ws://127.0.0.1:8787"   credential: the key "test-key" (env:TWIN_KEY after export TWIN_KEY=test-key)
 
 Without `--script` and `--voice` every turn is answered with one friendly sentence. With `--voice` turns that no rule of
-the script matches are heard and answered by the local voice. `--verbose` prints one line for every message. Exit codes:
-0 after an interruption, 1 when the port or the certificate cannot be used, 78 for a wrong script.
+the script matches are heard and answered by the local voice. With `--replay` the first connections meet what a flight
+recording says the service said. `--verbose` prints one line for every message. Exit codes: 0 after an interruption, 1
+when the port or the certificate cannot be used, 78 for a wrong script or recording.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 
 from edge_agent.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
-from edge_agent.simulator import scriptfile, voice
+from edge_agent.simulator import replay, scriptfile, voice
 from edge_agent.simulator.record import Limits, Mark
 from edge_agent.simulator.script import Script
 from edge_agent.simulator.server import Twin
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address; other than loopback needs --tls-cert")
     parser.add_argument("--script", metavar="FILE", help=f"what the twin does: a TOML file, or one of {names}")
+    parser.add_argument(
+        "--replay", metavar="FILE", type=Path, help="play the service's side of a flight recording first"
+    )
     parser.add_argument("--key", default=DEFAULT_KEY, help="the API key the twin accepts")
     parser.add_argument("--voice", action="store_true", help="understand a few phrases and answer them, offline")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM): serve wss://")
@@ -49,19 +53,22 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; see the module docstring for the exit codes."""
     try:
         script = scriptfile.load(scriptfile.find(args.script)) if args.script else Script()
+        recording = replay.load(args.replay) if args.replay else None
     except scriptfile.ScriptError as error:
         _say(str(error))
         return EXIT_CONFIG
     if args.voice:
         script = _with_voice(script, scripted=bool(args.script))
+    if recording is not None:
+        _say(f"plays {len(recording.attempts)} connections of {args.replay} ({recording.why}), then the script")
     try:
-        return asyncio.run(_serve(script, args))
+        return asyncio.run(_serve(script, args, recording))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         _say(f"the twin cannot serve on {args.host}:{args.port}: {error}")
         return EXIT_FAILED
 
 
-async def _serve(script: Script, args: argparse.Namespace) -> int:
+async def _serve(script: Script, args: argparse.Namespace, recording: replay.Recording | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,7 +87,14 @@ async def _serve(script: Script, args: argparse.Namespace) -> int:
     observer = show if args.verbose else None
     try:
         async with Twin(
-            script, key=args.key, host=args.host, port=args.port, tls=tls, limits=_LIMITS, on_mark=observer
+            script,
+            key=args.key,
+            host=args.host,
+            port=args.port,
+            tls=tls,
+            limits=_LIMITS,
+            on_mark=observer,
+            replay=recording,
         ) as twin:
             print(  # noqa: T201  the command's result
                 f'live.url = "{twin.url}"   credential: the key "{args.key}" '
