@@ -366,6 +366,24 @@ def test_the_card_learns_of_a_clock_that_was_set_and_of_nothing_else(tmp_path: P
     _play(story)
 
 
+@pytest.mark.parametrize(("jump", "known_before"), [(0.0, False), (3600.0, True), (1.0, True)])
+def test_what_the_card_should_learn_of_the_clock(tmp_path: Path, jump: float, known_before: bool) -> None:
+    async def story() -> None:
+        device = Device(tmp_path)
+        device.clock_is_set = known_before
+        device.alarms.start()
+        device.alarms.set_timer(3600, "cake")
+        before = device.state.section("timers")["entries"][0]["wall"]
+        await asyncio.sleep(CHECK_S + 1)
+        device.offset, device.clock_is_set = device.offset + jump, True
+        await asyncio.sleep(CHECK_S + 1)
+        after = device.state.section("timers")["entries"][0]["wall"]
+        assert (after == before) is (jump == 1.0), "a second is trimmed without wearing the card"
+        await device.alarms.close()
+
+    _play(story)
+
+
 def test_a_device_that_moves_to_another_zone_wakes_by_its_clock(tmp_path: Path) -> None:
     async def story() -> None:
         device = Device(tmp_path)

@@ -204,6 +204,7 @@ def test_a_line_that_was_away_for_a_moment_is_another_line(bus: PrivateBus) -> N
         await manager.asked.wait()
         await manager.say("StateChanged", "u", OFF)
         await manager.say("StateChanged", "u", ON)
+        await manager.say("StateChanged", "u", 60)
         await listener.hears(True)
         await manager.say("StateChanged", "u", OFF)
         await listener.hears(False)

@@ -168,6 +168,14 @@ def test_a_timer_counts_on_through_a_power_cut() -> None:
     assert device.rings() == ["pasta"]
 
 
+def test_a_clock_set_right_before_the_power_cut_counts() -> None:
+    device = Clocks()
+    device.timers.set_timer(600, "pasta", device.now)
+    device.wall += 3 * 86_400
+    device.power_cut(200, clock_survives=True)
+    assert device.timers.next_s(device.now) == 400
+
+
 def test_a_timer_rings_late_rather_than_never_where_no_clock_comes_back() -> None:
     device = Clocks()
     device.timers.set_timer(600, "pasta", device.now)

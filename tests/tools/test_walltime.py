@@ -73,6 +73,11 @@ def test_the_next_one_is_ahead_and_within_a_day(now: float, time: str, name: str
     )
 
 
+def test_an_hour_that_comes_twice_has_two_instants_and_one_that_never_comes_has_one() -> None:
+    assert instants("2026-10-25T02:30", BERLIN) == [at("2026-10-25T00:30Z"), at("2026-10-25T01:30Z")]
+    assert instants("2027-03-28T02:30", BERLIN) == [at("2027-03-28T01:30Z")]
+
+
 @given(st.text(max_size=30))
 def test_any_text_is_a_time_or_a_sentence(text: str) -> None:
     with contextlib.suppress(Stop):
