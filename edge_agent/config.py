@@ -61,7 +61,9 @@ def _proxy(value: str) -> str | None:
         known = False
     if value in {"", "none"} or (known and parts.path in {"", "/"} and not parts.query and not parts.fragment):
         return None
-    return '"", "none", or http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
+    if value.startswith(("file:", "env:")) and "@" not in value and value.partition(":")[2]:
+        return None
+    return '"", "none", file:NAME, env:NAME, or http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
 
 
 def _credential(value: str) -> str | None:
@@ -290,7 +292,8 @@ class Link:
     proxy: str = setting(
         "",
         "The proxy on the way out: http://[user:password@]host:port, socks5://, socks5h:// (it resolves names) or "
-        "socks4://; empty: as HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say; none: no proxy at all.",
+        "socks4://; file:NAME or env:NAME with such a URL; empty: as HTTPS_PROXY, ALL_PROXY and NO_PROXY of the "
+        "environment say; none: no proxy at all.",
         effect="connection",
         check=_proxy,
         private=True,

@@ -12,13 +12,14 @@ says. Empty, it reads what curl and others read: `https_proxy`, then `all_proxy`
     http://[user:password@]host[:port]       CONNECT; port 8080 if none is given
     socks5h://...   socks4a://...            SOCKS, the proxy resolves the service's name; port 1080
     socks5://...    socks4://...             SOCKS, this device resolves it
+    file:NAME       env:NAME                 such a URL in a credential, file or variable, as with live.credential
 
 User name and password are percent-encoded in the URL. A proxy that is itself spoken to with TLS (`https://`) is
 refused.
 
 The tunnel carries bytes and nothing else: TLS goes through it to the service. What goes wrong is raised as an error of
 the tree (`causes`), within the caller's deadline, with nothing left behind. Name and password are in no exception,
-sentence or repr.
+sentence or repr, and what `resolve` returns is masked in the log.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from edge_agent.errors import AgentError, ConfigError, ServiceRefused, failure
-from edge_agent.live import causes
+from edge_agent.errors import AgentError, ConfigError, CredentialError, ServiceRefused, failure
+from edge_agent.live import causes, credentials
 from edge_agent.live.endpoint import LOOPBACK, Endpoint
+from edge_agent.service import logs
 
-ALLOWED = 'allowed are "", "none", and http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
+ALLOWED = 'allowed are "", "none", file:NAME, env:NAME, and http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
 MAX_LOGIN_BYTES = 255  # what SOCKS 5 can carry of a name, and of a password
 MAX_ANSWER_BYTES = 16_384  # of a proxy's header; some send a dozen lines, none a page
 ADDRESS_TIMEOUT_S = 3.0  # a proxy with two addresses, one of them dead, costs no more than this
@@ -95,21 +97,20 @@ def resolve(setting: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str
         environ: the environment.
 
     Raises:
-        ConfigError: setting or variable is no proxy this program can go through; one sentence.
+        ConfigError: setting, file or variable is no proxy this program can go through; one sentence.
+        CredentialError: the file that the setting names cannot be read.
     """
     if setting == "none" or _is_this_machine(endpoint.host):
         return ""
     if setting:
-        Proxy.parse(setting)
-        return setting
+        return _noted(*_named(setting, environ))
     if _excepted(endpoint, _variable(environ, "no_proxy")[1]):
         return ""
     for name in ("https_proxy", "all_proxy"):
         variable, url = _variable(environ, name)
         if url:
             url = url if "://" in url else f"http://{url}"
-            Proxy.parse(url, source=f"The environment variable {variable}")
-            return url
+            return _noted(url, f"The environment variable {variable}")
     return ""
 
 
@@ -230,6 +231,27 @@ async def _through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
         raise causes.connect_error(error, host, port) from None  # the service's name, which is ours to resolve
     except OSError:
         raise failure("proxy-cut", host=proxy.host) from None
+
+
+def _named(setting: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL that the setting is or names, and what to call it."""
+    kind, _, name = setting.partition(":")
+    if kind == "env":
+        return environ.get(name, "").strip(), f"link.proxy: the environment variable {name}"
+    if kind != "file":
+        return setting, "link.proxy"
+    try:
+        return credentials.read_file(setting, environ=environ).strip(), f"link.proxy: the file {name}"
+    except CredentialError as error:
+        raise CredentialError(f"link.proxy: {error}") from None
+
+
+def _noted(url: str, source: str) -> str:
+    """Return a URL that is right, its login masked in the log from now on."""
+    Proxy.parse(url, source=source)
+    for form in secrets(url):
+        logs.secrets.add(form)
+    return url
 
 
 def _basic(proxy: Proxy) -> str:

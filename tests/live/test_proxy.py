@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import fcntl
 import logging
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,7 @@ from live.proxies import TestProxy, http_proxy, socks4_proxy, socks5_proxy
 from websockets.asyncio.server import ServerConnection, serve
 
 from edge_agent import config
-from edge_agent.errors import AgentError, Blocked, ConfigError, NetworkError, ProxyRefused
+from edge_agent.errors import AgentError, Blocked, ConfigError, CredentialError, NetworkError, ProxyRefused
 from edge_agent.live import connection as connections
 from edge_agent.live import proxy
 from edge_agent.live.connection import LiveConnection
@@ -29,6 +31,7 @@ from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import LiveProtocol, ServerEvent, SetupComplete, TurnComplete
 from edge_agent.live.setup import build_setup
+from edge_agent.service import logs
 
 DATA = Path(__file__).parent / "data"
 KEY = "AIzaTest-0123456789_abcdefghijklmnopqrs"
@@ -124,6 +127,35 @@ def test_what_is_no_proxy_is_refused_by_name_and_not_quoted(url: str) -> None:
         proxy.resolve("", GOOGLE, {"HTTPS_PROXY": "http://:1" if "://" not in url else url})
 
 
+def test_the_url_may_lie_in_a_credential(tmp_path: Path) -> None:
+    url = f"http://agent:{WORD}@proxy.example:3128"
+    (tmp_path / "proxy").write_text(f"{url}\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "WAY": f" {url}"}
+    for setting in ("file:proxy", "env:WAY"):
+        assert config.parse({"link": {"proxy": setting}}, source="config.toml").link.proxy == setting
+        assert proxy.resolve(setting, GOOGLE, environ) == url
+    with pytest.raises(CredentialError, match=r"link\.proxy: There is no credential nothing"):
+        proxy.resolve("file:nothing", GOOGLE, environ)
+    with pytest.raises(ConfigError, match=r"link\.proxy: the environment variable NOTHING is not a proxy's URL"):
+        proxy.resolve("env:NOTHING", GOOGLE, environ)
+
+
+def test_a_login_is_masked_in_the_log_in_every_form_in_which_it_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked = logs.Secrets()
+    monkeypatch.setattr(logs, "secrets", masked)
+    word = "Kä se/kuchen"
+    url = f"http://agent:{quote(word, safe='')}@proxy.example:3128"
+    proxy.resolve("", GOOGLE, {"https_proxy": url})
+    basic = base64.b64encode(f"agent:{word}".encode()).decode()
+    for form in (url, word, quote(word, safe=""), f"Proxy-Authorization: Basic {basic}"):
+        shown = masked.mask(f"said {form} loudly")
+        assert logs.MASK in shown
+        assert "kuchen" not in shown
+        assert basic not in shown
+    proxy.resolve("http://proxy.example:3128", GOOGLE, {})
+    assert masked.mask("http://proxy.example:3128") == "http://proxy.example:3128"
+
+
 @pytest.mark.parametrize("url", [*WRONG, f"https://agent:{WORD}@proxy", f"http://agent:{WORD}@proxy/path"])
 def test_the_configuration_refuses_it_at_once(url: str) -> None:
     with pytest.raises(ConfigError, match=r"link\.proxy") as refusal:
@@ -141,8 +173,6 @@ def test_the_configuration_takes_what_the_connection_takes(url: str) -> None:
 
 @given(user=st.text(min_size=1, max_size=20), word=st.text(min_size=6, max_size=20))
 def test_a_login_is_shown_nowhere(user: str, word: str) -> None:
-    from urllib.parse import quote
-
     word = f"#{word}"
     url = f"http://{quote(user, safe='')}:{quote(word, safe='')}@proxy.example:3128"
     if ":" in user:
