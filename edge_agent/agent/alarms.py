@@ -231,7 +231,7 @@ class Alarms:
         return facts
 
     def _told(self, entry: Entry, phase: str) -> None:
-        log.info("%s %s: %s", entry.kind, entry.name, phase)
+        log.info("a %s: %s", entry.kind, phase)  # not its name: that is what a person said
         self._publish("timer", name=entry.name, kind=entry.kind, phase=phase)
         self._remember()
 

@@ -245,12 +245,12 @@ class Timers:
         self._waiting, self._ringing, self._missed = [], [], []
         same_boot = tree.get("boot") == self._boot
         complaints = []
-        for raw in _listed(tree, "entries"):
+        for number, raw in enumerate(_listed(tree, "entries"), 1):
             entry = _read(raw, now, same_boot=same_boot)
             if entry is None or any(_key(one.name) == _key(entry.name) for one in self._waiting):
-                complaints.append(f"a remembered timer could not be understood and is gone: {str(raw)[:100]}")
+                complaints.append(f"remembered timer number {number} could not be understood and is gone")
             elif len(self._waiting) == MAX_ENTRIES:
-                complaints.append(f"more than {MAX_ENTRIES} timers were remembered; {entry.name} is gone")
+                complaints.append(f"more than {MAX_ENTRIES} timers were remembered; number {number} is gone")
             else:
                 self._waiting.append(self._found_again(entry))
         for raw in _listed(tree, "missed"):

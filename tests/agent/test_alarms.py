@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from edge_agent import prompts
@@ -461,6 +462,7 @@ def test_a_broken_memory_is_named_and_does_not_stop_the_device(
         with caplog.at_level(logging.WARNING):
             device.alarms.start()
         assert "could not be understood" in caplog.text
+        assert "egg" not in caplog.text, "what a person said stays out of the log"
         await device.alarms.close()
 
     _play(story)
@@ -486,9 +488,18 @@ def test_the_engine_plays_what_an_alarm_asks_for() -> None:
         block_frames=960, ring=CaptureRing(), mic_gain_db=0, mic_channel="left", volume=0, half_duplex=False
     )
     speaker: module.Loudspeaker = engine
+
+    def peak_db() -> float:
+        block = np.zeros((960, 2), np.int32)
+        steps = [np.abs(engine.step(block, number / 50, 960).speaker).max() for number in range(1, 40)]
+        return float(20 * np.log10(max(*steps, 1) / 2**31))
+
     speaker.cue("alarm")
-    speaker.set_volume(40)
-    speaker.say(b"\0\0" * 100, rate=16_000)
+    assert peak_db() < -60, "a silent device"
+    speaker.set_volume(max(0, Config().audio.alarm_volume))
+    speaker.cue("alarm")
+    assert peak_db() > -40, "is heard when it rings"
+    speaker.say(b"\0\0" * 1000, rate=16_000)
     assert speaker.prompt_ms > 0
     speaker.hush()
 
