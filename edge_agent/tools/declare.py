@@ -21,7 +21,7 @@ import enum
 import inspect
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
@@ -122,8 +122,12 @@ class Tool:
     options: Options = Options()
     source: str = "built in"
 
-    def declaration(self) -> dict[str, Any]:
+    def declaration(self, behaviours: Collection[str] | None = None) -> dict[str, Any]:
         """Return the function declaration: keys name, description, parameters (when there are any), behavior (if set).
+
+        Args:
+            behaviours: What the model's family takes, BLOCKING or NON_BLOCKING; a wish for another is left out, so
+                that a tool works with every model. None: any.
 
         Source: the Live API's FunctionDeclaration.
         """
@@ -138,9 +142,13 @@ class Tool:
             required = [parameter.name for parameter in self.parameters if parameter.required]
             if required:
                 declared["parameters"]["required"] = required
-        if self.options.behaviour is not None:
-            declared["behavior"] = self.options.behaviour.upper().replace("-", "_")
-        return declared
+        return declared | self._behavior(behaviours)
+
+    def _behavior(self, behaviours: Collection[str] | None) -> dict[str, Any]:
+        if self.options.behaviour is None:
+            return {}
+        wish = self.options.behaviour.upper().replace("-", "_")
+        return {"behavior": wish} if behaviours is None or wish in behaviours else {}
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return keyword arguments for the function, checked and converted.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,14 +52,12 @@ class SchemaTool(Tool):
     checked: Mapping[str, Any] = field(default_factory=dict)
     """The schema as arguments are held against it."""
 
-    def declaration(self) -> dict[str, Any]:
+    def declaration(self, behaviours: Collection[str] | None = None) -> dict[str, Any]:
         """Return the function declaration: name, description, parameters_json_schema (if any), behavior (if set)."""
         declared: dict[str, Any] = {"name": self.name, "description": self.description}
         if self.shown.get("properties"):
             declared["parameters_json_schema"] = dict(self.shown)
-        if self.options.behaviour is not None:
-            declared["behavior"] = self.options.behaviour.upper().replace("-", "_")
-        return declared
+        return declared | self._behavior(behaviours)
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as the server gets them: checked, and whole numbers written as such.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 WORDS = set(sys.argv[1:])
+_MODERN = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # what version 2026-07-28 asks of results
 _NUMBERS = {
     "type": "object",
     "properties": {"a": {"type": "integer", "description": "One\u202e number."}, "b": {"type": "integer"}},
@@ -69,7 +70,7 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa
     return text("done")
 
 
-def main() -> None:  # noqa: C901  one word, one fault
+def main() -> None:  # noqa: C901, PLR0912  one word, one fault
     """Serve until stdin closes, or for ever."""
     if "stubborn" in WORDS:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -87,22 +88,26 @@ def main() -> None:  # noqa: C901  one word, one fault
         if journal := os.environ.get("JOURNAL"):
             with Path(journal).open("a") as file:
                 file.write(line)
+        result: dict[str, Any] | None = None
         match message.get("method"):
+            case "initialize" if "modern" in WORDS:
+                send({"id": message["id"], "error": {"code": -32601, "message": "Method not found"}})
+            case "server/discover":
+                result = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
             case "initialize":
-                server = {"name": "child", "version": "1"}
-                capabilities = {"tools": {"listChanged": True}}
-                result: dict[str, Any] | None = {
-                    "protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": server,
-                }  # fmt: skip
+                result = {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {"tools": {"listChanged": True}},
+                    "serverInfo": {"name": "child", "version": "1"},
+                }
             case "tools/list":
-                cursor = (message.get("params") or {}).get("cursor")
                 half = len(TOOLS) // 2  # in two pages
-                result = {"tools": TOOLS[half:]} if cursor else {"tools": TOOLS[:half], "nextCursor": "2"}
+                later = "cursor" in (message.get("params") or {})
+                result = {"tools": TOOLS[half:]} if later else {"tools": TOOLS[:half], "nextCursor": "2"}
             case "tools/call":
                 result = call(message["params"]["name"], message["params"].get("arguments") or {})
-            case _:
-                continue
         if result is not None:
+            result |= _MODERN if "modern" in WORDS else {}
             send({"id": message["id"], "result": result})
     while "stubborn" in WORDS:
         signal.pause()

@@ -223,3 +223,22 @@ def test_what_cannot_be_declared_is_refused_by_name(function: Any, part: str) ->
 
 def test_a_declaration_is_plain_json() -> None:
     assert json.loads(json.dumps(declare(opening_hours).declaration())) == declare(opening_hours).declaration()
+
+
+@pytest.mark.parametrize(
+    ("taken", "behavior"),
+    [
+        (None, "NON_BLOCKING"),
+        (("BLOCKING", "NON_BLOCKING"), "NON_BLOCKING"),
+        (("BLOCKING",), None),
+        ((), None),
+    ],
+)
+def test_a_behaviour_that_a_family_of_models_does_not_take_is_left_out(
+    taken: tuple[str, ...] | None, behavior: str | None
+) -> None:
+    @tool(behaviour="non-blocking")
+    def beside() -> None:
+        """Work beside the talk."""
+
+    assert declare(beside).declaration(taken).get("behavior") == behavior

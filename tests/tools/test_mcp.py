@@ -7,6 +7,8 @@ import asyncio
 import json
 import logging
 import os
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -218,6 +220,73 @@ def test_what_it_writes_to_stderr_is_bounded(caplog: pytest.LogCaptureFixture) -
     lines = [one.getMessage() for one in caplog.records if one.name.endswith(".one")]
     assert len(lines) == 21
     assert all(len(line) <= 200 and "\x1b" not in line for line in lines)
+
+
+def test_a_server_without_a_handshake_is_spoken_to_in_the_newer_way() -> None:
+    async def story(servers: McpTools) -> None:
+        assert servers.complaints == []
+        assert await _call(servers, "add", a=1, b=2) == {"result": {"sum": 3}}
+
+    _story(story, one=_table("modern", allow=["add"]))
+
+
+_OFFICIAL = """
+import asyncio, sys
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("official")
+
+@server.tool()
+def add(a: int, b: int = 1) -> str:
+    "Add."
+    return str(a + b)
+
+@server.tool()
+async def wait() -> str:
+    "Wait."
+    await asyncio.sleep(60)
+    return "never"
+
+port = int(sys.argv[1])
+server.run("streamable-http", host="127.0.0.1", port=port) if port else server.run("stdio")
+"""
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    path = tmp_path / "official.py"
+    path.write_text(_OFFICIAL)
+    return path
+
+
+async def _official_story(servers: McpTools) -> None:
+    await _until(lambda: list(servers.tools()) == ["add", "wait"])
+    assert (await _call(servers, "add", a=2))["result"] in ("3", {"result": "3"})
+    assert "given up" in (await _call(servers, "wait"))["error"]
+    assert "argument a of add" in (await _call(servers, "add", a="x"))["error"]
+    assert (await _call(servers, "add", a=2, b=2))["result"] in ("4", {"result": "4"})
+
+
+def test_a_server_of_the_official_package_as_a_program(official: Path) -> None:
+    _story(
+        _official_story,
+        one=McpServer(command=[sys.executable, str(official), "0"], allow=["*"], deadline_s=0.5),
+    )
+
+
+def test_a_server_of_the_official_package_at_an_address(official: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, str(official), str(port)], stderr=subprocess.DEVNULL)
+    try:
+        _story(
+            _official_story,
+            one=McpServer(url=f"http://127.0.0.1:{port}/mcp", allow=["*"], deadline_s=0.5),
+        )
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_stubborn_child_and_what_it_started_end_with_us() -> None:
