@@ -25,7 +25,11 @@ from edge_agent.agent.alarms import BEAT_S, CHECK_S, EARLIEST, RING_S, Alarms, b
 from edge_agent.audio.engine import Duplex
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.config import Config
+from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.machine import Machine
+from edge_agent.conversation.moves import State
+from edge_agent.conversation.rules import Rules
 from edge_agent.errors import Stop
 from edge_agent.prompts.voice import Speech
 from edge_agent.service.state import StateFile
@@ -478,6 +482,37 @@ def test_a_broken_sentence_leaves_the_signal(tmp_path: Path, caplog: pytest.LogC
         await asyncio.sleep(20)
         assert device.sounds("alarm") > 5
         assert "rings without words" in caplog.text
+        await device.alarms.close()
+
+    _play(story)
+
+
+def test_a_person_at_the_device_hears_sees_and_stops_it(tmp_path: Path) -> None:
+    """With the real conversation: muted and without a line, it rings; one press ends it and starts nothing else."""
+
+    async def story() -> None:
+        device = Device(tmp_path)
+        machine = Machine(Rules(manual=True), muted=True)
+
+        def tell(event: ev.Event) -> None:
+            for action in machine.handle(event, device.loop.time()):
+                if isinstance(action, do.Ring):
+                    device.alarms.ring(on=action.on)
+
+        device.alarms._tell = tell
+        tell(ev.Ready())
+        device.alarms.start()
+        device.alarms.set_timer(60, "tea")
+        await asyncio.sleep(61)
+        assert machine.light == "ringing"
+        assert device.sounds("alarm") == 1
+        tell(ev.Pressed(0))
+        tell(ev.Released(1600))
+        assert (machine.light, machine.state) == ("muted", State.IDLE)
+        assert device.alarms.list_timers()["timers"] == []
+        device.alarms.set_timer(60, "egg")
+        await asyncio.sleep(60 + RING_S + 1)
+        assert machine.light == "muted", "the end by itself is told"
         await device.alarms.close()
 
     _play(story)
