@@ -25,6 +25,7 @@ import asyncio
 import datetime as dt
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -44,6 +45,7 @@ MARGIN_S = 300.0  # a token that ends sooner is not shown to the service any mor
 REQUEST_S = 8.0  # one request to a token service; the library tries up to three times
 TIMEOUT_S = 20.0  # all of it, the metadata server's search included
 
+_LONG = re.compile(r"[^\s\"',;]{40,}")
 _WHO = "Google's token service"
 
 
@@ -204,7 +206,8 @@ def _refusal(error: Any) -> AgentError:
     words = ""
     if isinstance(answer, dict):
         words = f"{answer.get('error', '')}: {answer.get('error_description', '')}"
-    said = Scrubber(())(logs.secrets.mask(words)).strip(": ")
+    # A long word is no word: some servers repeat what they were sent, signed and good for an hour.
+    said = Scrubber(())(_LONG.sub("[...]", logs.secrets.mask(words))).strip(": ")
     if "reasonable timeframe" in words:
         return NetworkError("Google refuses this device's time; it waits for the clock to be set.", fault=Fault.CLOCK)
     if error.retryable:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import Device, coded_noise
+from harness import KEY, Device, coded_noise
 
 from edge_agent.service.client import call
 from edge_agent.simulator import Say, SyncTwin
@@ -82,7 +82,7 @@ def test_a_refused_key_is_fault_3_and_a_right_one_heals_it(tmp_path: Path, twin:
             status = await device.until(state="fault")
             assert status["fault"]["code"] == 3
             await device.release()
-            (tmp_path / "key").write_text("test-key")
+            (tmp_path / "key").write_text(KEY)
             await device.hold(0.6)
             await device.until(state="speaking")
             assert (await device.status())["fault"] is None
