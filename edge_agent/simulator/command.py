@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if args.voice:
         script = _with_voice(script, scripted=bool(args.script))
     if recording is not None:
-        _say(f"plays {len(recording.attempts)} connections of {args.replay} ({recording.why}), then the script")
+        count = len(recording.attempts)
+        _say(f"plays {count} connection{'s' * (count != 1)} of {args.replay} ({recording.why}), then the script")
     try:
         return asyncio.run(_serve(script, args, recording))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

@@ -89,3 +89,28 @@ def test_the_local_voice_takes_the_turns_no_rule_matches() -> None:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_a_flight_recording_is_played_before_the_script(tmp_path: Path) -> None:
+    recording = tmp_path / "flight.jsonl"
+    recording.write_text(
+        '{"flight":1,"why":"fault 9"}\n{"t":1,"kind":"wire","dir":"up","m":{"setup":{}}}\n'
+        '{"t":1,"kind":"wire","dir":"down","m":{"setupComplete":{"sessionId":"as recorded"}}}\n'
+    )
+    process = start("--port", "0", "--replay", str(recording))
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().split('"')[1]
+        with connect(url + PATH + "?key=test-key", proxy=None) as ws:
+            ws.send(json.dumps({"setup": setup_of()}))
+            assert json.loads(ws.recv(timeout=30)) == {"setupComplete": {"sessionId": "as recorded"}}
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    assert "plays 1 connection of" in errors
+    assert "(fault 9)" in errors
+
+
+def test_a_wrong_recording_is_a_configuration_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(parse("--replay", str(tmp_path / "none.jsonl"))) == 78
+    assert "none.jsonl: cannot be read" in capsys.readouterr().err
