@@ -58,8 +58,8 @@ SEPARATE = {"simulator": {"live", "conversation", "audio", "agent", "demo"}}
 """The twin checks the client, so it shares none of its code: one wrong name must not pass on both sides."""
 
 HEAVY = {
-    "pyaudio", "gpiozero", "picamera2", "rich", "matplotlib", "pocketsphinx", "google", "PIL", "httpx", "pytest", "jeepney",
-    "python_socks",
+    "pyaudio", "gpiozero", "picamera2", "rich", "matplotlib", "pocketsphinx", "google", "PIL", "pytest", "jeepney",
+    "python_socks", "httpx",
 }  # fmt: skip
 """Libraries that only some modes need."""
 
