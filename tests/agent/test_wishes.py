@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from edge_agent.config import Config
 from edge_agent.errors import ConfigError
 from edge_agent.live import messages
 from edge_agent.live.messages import FunctionDeclaration
-from edge_agent.persona import Persona
+from edge_agent.live.models import profile_for
+from edge_agent.persona import Persona, read_history
 from edge_agent.simulator import models, schema
 
 LIVE = "gemini-3.8-live"
@@ -190,3 +193,39 @@ def test_a_history_that_the_model_does_not_take_is_refused_at_the_start(tmp_path
     wishes.check(configured(live={"initial_history": str(file)}))
     with pytest.raises(ConfigError, match="a history"):
         wishes.check(configured(mode="speaker", live={**TRANSLATOR["live"], "initial_history": str(file)}))
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "live-settings.md").read_text()
+
+
+def test_every_setting_of_the_page_can_be_done_or_read(tmp_path: Path) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        if "[[turn]]" in block:
+            (tmp_path / "history.toml").write_text(block)
+            assert read_history(tmp_path / "history.toml")
+        else:
+            wishes.check(settings.parse(tomllib.loads(block), source="live-settings.md"))
+
+
+def test_every_key_that_the_page_names_exists() -> None:
+    known = {entry.key for entry in settings.settings(Config())}
+    named = set(re.findall(r"`((?:live|vad|captions|audio|tools)\.\w+)", PAGE))
+    assert named - known == set()
+
+
+def test_the_table_of_families_says_what_is_taken() -> None:
+    rows = {
+        cells[0].strip("` "): [cell.strip() for cell in cells[1:]]
+        for line in PAGE.splitlines()
+        if line.startswith("| `live.")
+        for cells in [line.strip("|").split("|")]
+    }
+    for column, model in enumerate((LIVE, THINKING, OLD, NATIVE, TRANSLATE)):
+        profile = profile_for(model)
+        assert (rows["live.thinking"][column] != "no") is (profile.thinking == "level")
+        assert (rows["live.thinking_budget"][column] != "no") is (profile.thinking == "budget")
+        assert (rows["live.google_search"][column] == "yes") is profile.google_search
+        assert (rows["live.language` is"][column] == "a code") is profile.language_code
+        assert (rows["live.voice"][column] == "yes") is profile.voices
