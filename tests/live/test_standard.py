@@ -326,6 +326,45 @@ def test_a_turn_without_a_word_is_over_at_once_and_costs_nothing() -> None:
     asyncio.run(story())
 
 
+def test_a_thinking_model_is_idle_when_the_answer_is_over() -> None:
+    async def story() -> None:
+        async with talking(Say("Thought out."), model="gemini-3.8-live-extended-thinking") as (_, talk):
+            talk.connection.send(talk.protocol.turn("hello"))
+            await talk.over()
+            assert talk.of(e.TurnComplete)[0].idle
+            assert talk.of(e.Interaction)[-1].idle
+
+    asyncio.run(story())
+
+
+def test_proxies_of_the_environment_are_not_taken_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def story() -> None:
+        async with talking(Say("Straight through, as configured.")) as (_, talk):
+            talk.connection.send(talk.protocol.turn("hello"))
+            await talk.over()
+
+    asyncio.run(story())
+
+
+def test_functions_that_never_answer_end_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standard, "TOOLS_S", 0.1)
+
+    async def story() -> None:
+        async with talking(Call((FunctionCall("set_light", {}),)), Say("Never said."), tools=[LIGHT]) as (twin, talk):
+            talk.connection.send(talk.protocol.turn("light"))
+            await talk.over()
+            assert talk.kinds()[-2:] == ["ToolCancel", "TurnComplete"]
+            await twin.answer(Say("Another answer, at last."))
+            talk.connection.send(talk.protocol.turn("and now?"))
+            await talk.over(2)
+            assert talk.spoken == [("Another answer, at last.", "")]
+
+    asyncio.run(story())
+
+
 def test_without_a_voice_the_words_are_there() -> None:
     async def story() -> None:
         async with talking(Say("[en] Nobody hears this sentence, sadly.")) as (_, talk):

@@ -114,6 +114,13 @@ def test_a_click_and_a_fan_are_no_questions() -> None:
     assert len(fan[1]) < 15 * 32_000
 
 
+def test_a_soft_beginning_belongs_to_the_utterance() -> None:
+    consonant = noise(0.2, seed=8, level_dbfs=-55.0, rate=16_000)
+    found = heard(Ear(), room(1.0) + consonant + tone(0.5, rate=16_000) + room(1.5))
+    assert found[1] is not None
+    assert consonant in found[1]
+
+
 def test_who_speaks_at_once_is_heard() -> None:
     began, utterance = heard(Ear(), tone(0.5, rate=16_000) + silence(1.0, rate=16_000))
     assert began is None
