@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness import Device, coded_noise, find, s16
 
-from edge_agent.simulator import Complete, Hear, Rule, Say, Script, SyncTwin, When
+from edge_agent.simulator import Complete, Hear, Raw, Rule, Say, Script, SyncTwin, When
 
 SPOKEN = coded_noise(1.0, seed=41, rate=48_000)
 WRITTEN = coded_noise(1.0, seed=42, rate=48_000)
@@ -87,3 +87,44 @@ def test_every_conversation_begins_with_the_turns_the_owner_wrote(tmp_path: Path
     for session in sessions:
         assert session.violations == []
         assert [entry.text for entry in session.history[:2]] == ["Are you real?", "As real as bones."]
+
+
+def test_a_search_is_told_to_who_watches_with_its_pages_and_suggestions(tmp_path: Path) -> None:
+    found = {
+        "webSearchQueries": ["weather dresden"],
+        "groundingChunks": [{"web": {"uri": "https://example.org/w", "title": "example.org"}}],
+        "searchEntryPoint": {"renderedContent": "<div>weather dresden</div>"},
+    }
+    script = Script(rules=(Rule((answer(SPOKEN), Raw({"serverContent": {"groundingMetadata": found}}))),))
+
+    async def story() -> dict[str, Any]:
+        async with Device(tmp_path, twin, live={"google_search": True}) as device:
+            await device.ask("ask", text="How is the weather?")
+            return await device.event("grounding")
+
+    with SyncTwin(script) as twin:
+        told = asyncio.run(story())
+        (session,) = twin.sessions
+    assert {"googleSearch": {}} in session.setup["tools"]
+    assert told["queries"] == ["weather dresden"]
+    assert told["sources"] == [{"title": "example.org", "uri": "https://example.org/w"}]
+    assert told["suggestions"] == "<div>weather dresden</div>"
+
+
+@pytest.mark.parametrize(("reason", "said"), [("PROHIBITED_INPUT_CONTENT", "refused_topic"), ("NEED_MORE_INPUT", None)])
+def test_a_turn_that_ends_without_an_answer_says_why_or_nothing(reason: str, said: str | None, tmp_path: Path) -> None:
+    script = Script(rules=(Rule((Complete(reason=reason, generation=False),), times=1), Rule((answer(SPOKEN),))))
+
+    async def story() -> list[str]:
+        async with Device(tmp_path, twin) as device:
+            await device.ask("ask", text="Tell me something")
+            await device.until(state="idle")
+            if said:
+                await device.event("prompt", name=said)
+            await device.ask("ask", text="Something else, then")
+            await device.until(state="speaking")
+            return [event["name"] for event in device.events if event.get("event") == "prompt"]
+
+    with SyncTwin(script) as twin:
+        told = asyncio.run(story())
+    assert [name for name in told if name != "ready"] == ([said] if said else [])
