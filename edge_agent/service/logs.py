@@ -128,9 +128,12 @@ def set_up(
     root.setLevel(level.upper())
     sys.excepthook = _log_defect
     logging.getLogger("edge_agent.content").disabled = not content
+    # These print what was sent and received, headers included, which is nobody's business even when debugging.
+    for talkative in ("httpx", "httpcore", "urllib3", "google"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     if level != "debug":
-        # These speak of every frame, task or request at info level; their warnings still come through.
-        for chatty in ("websockets", "asyncio", "matplotlib", "httpx", "httpcore", "urllib3", "google"):
+        # These speak of every frame or task at info level; their warnings still come through.
+        for chatty in ("websockets", "asyncio", "matplotlib"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
