@@ -691,6 +691,16 @@ def test_a_translator_speaks_while_the_person_does_and_never_ends_a_turn() -> No
     assert talk.record.violations == []
 
 
+def test_who_speaks_again_does_not_stop_the_translation() -> None:
+    talk = Talk(answering(Say("x", noise(4.0, seed=7), pace=1.0))).open(**TRANSLATE)
+    for _ in range(2):
+        talk.speak(1.0)
+        talk.hush(1.0)
+    talk.wait(10)
+    assert "interrupted" not in talk.kinds()
+    assert talk.sound() == noise(4.0, seed=7) * 2
+
+
 def test_what_is_over_with_a_piece_is_not_translated_again() -> None:
     talk = Talk(answering(Say("x", noise(0.2, seed=6)))).open(**TRANSLATE)
     talk.hush(1.0)
