@@ -6,10 +6,12 @@ import importlib.metadata
 import os
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_agent.tools.declare import declare
 from edge_agent.tools.registry import MAX_TOOLS, Found, find_tools
 
 _ME = os.geteuid()
@@ -201,3 +203,18 @@ def test_the_service_takes_no_more_than_512(folder: Path) -> None:
 
 def test_installed_packages_are_asked_by_default() -> None:
     assert find_tools(functions=[ping]).tools["ping"].source == "built in"
+
+
+def test_tools_made_elsewhere_come_last_and_take_nobodys_name(folder: Path) -> None:
+    _write(folder, "weather.py", _WEATHER)
+    served = {name: replace(declare(ping), name=name, source="mcp home") for name in ("ping", "weather", "lamp")}
+    found = find_tools(folder=folder, functions=[ping], extra=served, entry_points=[], owner_uid=_ME)
+    assert {name: one.source == "mcp home" for name, one in found.tools.items()} == {
+        "ping": False, "weather": False, "lamp": True,
+    }  # fmt: skip
+    assert [str(one) for one in found.skipped] == [
+        "ping from mcp home was skipped: built in has a tool of this name already",
+        f"weather from mcp home was skipped: {folder / 'weather.py'} has a tool of this name already",
+    ]
+    chosen = find_tools(functions=[ping], extra=served, allow=["lamp"], entry_points=[], owner_uid=_ME)
+    assert list(chosen.tools) == ["lamp"]
