@@ -15,12 +15,11 @@ from edge_agent import prompts
 from edge_agent.config import Config
 from edge_agent.errors import AgentError
 from edge_agent.live.events import ServerEvent
-from edge_agent.live.session import Opener, Order
-from edge_agent.live.standard import StandardConnection
+from edge_agent.live.session import Line, Opener, Order
 
 
 class Fallback:
-    """Opens conversations by requests.
+    """Opens conversations by requests, and speaks their answers.
 
     Args:
         config: gives the configuration in force.
@@ -51,7 +50,9 @@ class Fallback:
 
     async def _open(
         self, order: Order, on_event: Callable[[ServerEvent], None], on_closed: Callable[[AgentError | None], None]
-    ) -> StandardConnection:
+    ) -> Line:
+        from edge_agent.live.standard import StandardConnection  # noqa: PLC0415  few devices ever need it
+
         return await StandardConnection.open(
             endpoint=order.endpoint,
             headers=order.headers,
