@@ -28,7 +28,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,7 +40,8 @@ from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import LiveProtocol, ServerEvent
 from edge_agent.live.standard_http import Requests
 from edge_agent.live.standard_question import Collector, Question
-from edge_agent.live.standard_request import Dialogue, Reply, sentences
+from edge_agent.live.standard_request import Dialogue, Reply
+from edge_agent.live.standard_voice import Mouth, Speak
 
 OPEN_TIMEOUT_S = 10.0  # as for a WebSocket: name, TCP, TLS, proxy and the first answer together
 DEADLINE_S = 30.0  # for one answer, once the question is there
@@ -49,10 +50,6 @@ PROGRESS_S = 5.0  # the conversation gives an answer up after 20 s without a sig
 MAX_ROUNDS = 4  # of function calls within one answer
 TOOLS_S = 60.0  # the device answers every call of its own accord, long before
 CLOSE_TIMEOUT_S = 2.0  # of the five seconds in which the daemon must end
-PIECE_S = 1.0  # sound is handed on in pieces of this length, so that converting one never holds the loop
-
-Speak = Callable[[str, str], Awaitable[tuple[bytes, int] | None]]
-"""(text, BCP-47 code or "") to (s16le mono, rate in Hz); None where there is no voice."""
 
 _log = logging.getLogger("edge_agent.live.standard")
 
@@ -85,7 +82,6 @@ class StandardConnection:
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
         self._protocol = protocol
-        self._speak = speak
         self._on_event = on_event
         self._on_closed = on_closed
         self._tap = tap
@@ -100,7 +96,7 @@ class StandardConnection:
         handling = setup.realtime_input_config and setup.realtime_input_config.activity_handling
         self._interruptible = handling != "NO_INTERRUPTION"
         self._says_idle = models.profile_for(setup.model).idle_signal == "interactionStatus"
-        self._language = _language(setup)
+        self._mouth = Mouth(self._give, speak, language=_language(setup))
         self._requests = Requests(endpoint, headers, models.model_id(model), siblings=setup.model)
         self._still_there: asyncio.TimerHandle
         self._answering: asyncio.Task[None] | None = None
@@ -274,33 +270,12 @@ class StandardConnection:
             if reply.reason:
                 raise _NoAnswer(reply.reason)
             calls = self._expect(reply) if left else False
-            played_until = await self._tell(reply, max(played_until, self._loop.time()))
+            played_until = await self._mouth.tell(reply, max(played_until, self._loop.time()))
             if not calls:
                 break
             await self._wait_for_functions()
             self._dialogue.answer(self._responses, self._pictures)
         return played_until
-
-    async def _tell(self, reply: Reply, from_s: float) -> float:
-        """Say what came; return when it has been heard."""
-        until = from_s
-        if reply.parts:
-            self._caption(reply.text, reply, finished=True)
-            self._give({"serverContent": {"modelTurn": {"parts": reply.parts}}})
-            return until + sum(_seconds(part) for part in reply.parts)
-        pieces = sentences(reply.text)
-        for number, piece in enumerate(pieces, 1):
-            spoken = await self._speak(piece, reply.language or self._language)
-            self._caption(piece if number == 1 else f" {piece}", reply, finished=number == len(pieces))
-            if spoken is None:
-                continue
-            pcm, rate = spoken
-            size = round(rate * PIECE_S) * 2
-            for at in range(0, len(pcm), size):
-                part = {"inlineData": {"mimeType": f"audio/pcm;rate={rate}", "data": pcm[at : at + size]}}
-                self._give({"serverContent": {"modelTurn": {"parts": [part]}}})
-            until = max(until, self._loop.time()) + len(pcm) / 2 / rate
-        return until
 
     def _expect(self, reply: Reply) -> bool:
         """Ask the device for its functions, if the model did."""
@@ -362,11 +337,6 @@ class StandardConnection:
             content["interactionStatus"] = "IDLE"
         self._give({"serverContent": content})
 
-    def _caption(self, text: str, reply: Reply, *, finished: bool) -> None:
-        if text:
-            said = {"text": text, "finished": finished, "languageCode": reply.language}
-            self._give({"serverContent": {"outputTranscription": said}})
-
     def _give(self, message: dict[str, Any]) -> None:
         data = msgspec.json.encode(message)
         self._note("down", data)
@@ -426,8 +396,3 @@ def _language(setup: messages.Setup) -> str:
     wishes = setup.generation_config
     speech = wishes.speech_config if wishes is not None else None
     return (speech.language_code if speech is not None else None) or ""
-
-
-def _seconds(part: dict[str, Any]) -> float:
-    blob = part["inlineData"]
-    return len(blob["data"]) * 3 / 4 / 2 / int(blob["mimeType"].rpartition("=")[2])

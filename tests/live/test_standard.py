@@ -461,7 +461,7 @@ def test_a_voice_that_breaks_leaves_nobody_waiting(caplog: pytest.LogCaptureFixt
             async def broken(_text: str, _language: str) -> None:
                 raise OSError("no voice")
 
-            talk.connection._speak = broken
+            talk.connection._mouth._speak = broken
             talk.connection.send(talk.protocol.turn("hello"))
             await talk.over()
             assert talk.connection.is_open
