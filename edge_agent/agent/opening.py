@@ -1,6 +1,7 @@
 """What a connection opens with: endpoint, key, persona, tools and setup, read from the configuration as it stands.
 
-    opening = Opening(lambda: agent.config, functions=device_tools(...))
+    opening = Opening(lambda: agent.config)
+    opening.offer(device_tools(...), mcp=mcp.tools)
     order = await opening.prepare(handle=None)    # a new conversation: the persona folder is read again
     opening.tools                                 # what the model was offered, for the runner
 
@@ -46,9 +47,15 @@ class Opening:
         self.tools: Mapping[str, Tool] = {}
         self._config = config
         self._functions = list(functions)
+        self._mcp: Callable[[], Mapping[str, Tool]] = dict
         self._folder: PersonaFolder | None = None
         self._source: tuple[tuple[Any, ...], Source] | None = None
         self._complaints: set[str] = set()
+
+    def offer(self, functions: Iterable[Callable[..., Any]], *, mcp: Callable[[], Mapping[str, Tool]] = dict) -> None:
+        """Take the device's own tools, and what gives those of MCP servers at the time of a connection."""
+        self._functions = list(functions)
+        self._mcp = mcp
 
     def read_persona(self) -> Persona | None:
         """Read the persona folder, if one is configured; cheap while nothing in it has changed.
@@ -76,23 +83,21 @@ class Opening:
             AgentError: the key, the persona or the setup cannot be used; the sentence says what to do.
         """
         config = self._config()
-        # The setup first: a token is not spent on a connection that cannot be asked for.
-        protocol = await asyncio.to_thread(self._protocol, config, handle, history=history)
-        access = await self._source_for(config).access(resuming=handle is not None)
+        # Setup and way out first: a token is not spent on a connection that cannot be asked for.
         endpoint = Endpoint.resolve(
             config.live.url,
             config.live.api_version,
             constrained=config.live.credential.startswith("ephemeral:"),
             place=Place.of(config.live.credential),
         )
-        return Order(
-            endpoint,
-            access.headers,
-            protocol,
-            renew=access.renew,
-            lasts_s=access.lasts_s,
-            proxy=proxy.resolve(config.link.proxy, endpoint, os.environ),
+        protocol, way = await asyncio.to_thread(
+            lambda: (
+                self._protocol(config, handle, history=history),
+                proxy.resolve(config.link.proxy, endpoint, os.environ),
+            )
         )
+        access = await self._source_for(config).access(resuming=handle is not None)
+        return Order(endpoint, access.headers, protocol, renew=access.renew, lasts_s=access.lasts_s, proxy=way)
 
     def _source_for(self, config: Config) -> Source:
         """Return what gives access; it lives, with the tokens it keeps, as long as its settings stay the same."""
@@ -120,7 +125,7 @@ class Opening:
         return source
 
     def _protocol(self, config: Config, handle: str | None, *, history: bool) -> LiveProtocol:
-        if handle is None:
+        if handle is None and not history:  # a session that is told the story so far stays who it was
             self.read_persona()
         persona = self.persona
         profile = models.profile_for(config.live.model)
@@ -135,7 +140,9 @@ class Opening:
         return LiveProtocol(setup, profile, first_turns=first_turns)
 
     def _declarations(self, config: Config) -> list[messages.FunctionDeclaration]:
-        found = find_tools(folder=Path(config.tools.folder), allow=config.tools.allow, functions=self._functions)
+        found = find_tools(
+            folder=Path(config.tools.folder), allow=config.tools.allow, functions=self._functions, extra=self._mcp()
+        )
         for skipped in map(str, found.skipped):
             if skipped not in self._complaints:
                 self._complaints.add(skipped)
