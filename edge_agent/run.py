@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """
     logs.set_up(level=args.log)
     config = settings.load(args.config)
-    from edge_agent.agent import Agent  # noqa: PLC0415  numpy and the rest only once the configuration is right
+    from edge_agent.agent import Agent, wishes  # noqa: PLC0415  numpy and the rest only once the configuration is right
 
+    wishes.check(config)
     context = None
     if args.ca is not None:
         import ssl  # noqa: PLC0415  only for a twin with a certificate of its own

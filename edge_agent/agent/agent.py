@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge_agent import config as settings
 from edge_agent import prompts
+from edge_agent.agent import wishes
+from edge_agent.agent.alarms import EARLIEST, Alarms
+from edge_agent.agent.commands import Commands
+from edge_agent.agent.figures import sample_figures
+from edge_agent.agent.flight import Flight
 from edge_agent.agent.helpers import Helpers
+from edge_agent.agent.memory import Memory
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.talk import Talk
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.moves import BUSY, State
+from edge_agent.conversation.moves import BUSY
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, DeviceError, Fault, Stop
 from edge_agent.panel.button import Button
 from edge_agent.panel.contact import Edge
@@ -35,9 +41,11 @@ from edge_agent.panel.pins import NullPanel, Panel, open_panel
 from edge_agent.service.captions import Captions
 from edge_agent.service.control import ControlServer
 from edge_agent.service.metrics import Metrics
+from edge_agent.service.network import NetworkWatch
 from edge_agent.service.notify import Notifier
 from edge_agent.service.state import StateFile
 from edge_agent.tools.builtin import device_tools
+from edge_agent.tools.mcp import McpTools
 
 log = logging.getLogger("edge_agent")
 
@@ -49,7 +57,6 @@ FIRST_BLOCK_S = 0.01  # between two looks for the first block
 STOP_S = 2.0  # of the five seconds in which the daemon must end, what the sound thread gets
 TALK_S = 2.5  # what line, camera and tools get; the line's own limit is 2 s
 END_S = 4.5  # of them, when threads are left alone that look up a name, read a file or speak a sentence
-FINGER_STEP_S, FINGER_STEPS = 0.002, 500  # how long a driven button may take to be believed: debounce, and a margin
 
 _WHEN = {"now": "now", "connection": "at the next connection", "restart": "at the next restart"}
 
@@ -68,40 +75,65 @@ class Agent:
     ) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.state_file = StateFile()
+        self.sound: Sound | None = None
+        self.panel: Panel = NullPanel()
         self._loop = asyncio.get_running_loop()
         self._config_path = config_path
         self._notifier = Notifier()
-        for complaint in self.state_file.load():
-            log.warning("%s", complaint)
-        remembered = self.state_file.state
+        self.memory = Memory(StateFile(), faults=lambda: self.talk.machine.faults, tell=self._tell)
+        remembered = self.memory.state
         self.volume = config.audio.volume if remembered.volume is None else remembered.volume
+        self.flight = (
+            Flight(config.recorder, metrics=self.metrics, clock=self._loop.time) if config.recorder.folder else None
+        )
         self._captions = Captions(Path(config.captions.file) if config.captions.file else None)
         self._reports = Reports(
             self.metrics,
             self._captions,
             clock=self._loop.time,
             audio_s=lambda: self.sound.audio_s if self.sound else 0.0,
+            told=None if self.flight is None else self.flight.told,
         )
         self.talk = Talk(
             lambda: self.config,
             metrics=self.metrics,
             reports=self._reports,
             captions=self._captions,
-            functions=device_tools(self, camera=config.camera.source != "off"),
-            muted=remembered.muted,
+            memory=self.memory,
             volume=self.volume,
             show=self._show,
             on_state=self._state_changed,
+            flight=self.flight,
             ssl_context=ssl_context,
         )
-        self.sound: Sound | None = None
-        self._panel: Panel = NullPanel()
-        self._button = Button(debounce_ms=config.panel.debounce_ms, on_edge=self._edge, loop=self._loop)
+        self.alarms = Alarms(
+            lambda: self.config,
+            self.memory.file,
+            engine=self.talk.engine,
+            volume=lambda: self.volume,
+            tell=self.talk.tell,
+            save=self.memory.save,
+            publish=self._reports.publish,
+            clock_is_set=lambda: time.time() >= EARLIEST and Fault.CLOCK not in self.talk.machine.faults,
+        )
+        self.talk.on_ring = lambda on: self.alarms.ring(on=on)
+        self._mcp = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
+        self._network = NetworkWatch(self._network_changed)
+        household = config.mode == "speaker"  # strangers one after the other should leave no timers, nor a deaf device
+        self.talk.opening.offer(
+            device_tools(
+                self,
+                camera=config.camera.source != "off",
+                mute=(lambda: self.mute(on=True)) if household else None,
+                timers=self.alarms if household else None,
+            ),
+            mcp=self._mcp.tools,
+        )
+        self.button = Button(debounce_ms=config.panel.debounce_ms, on_edge=self._edge, loop=self._loop)
+        self.commands = Commands(self)
         self._light: Light | None = None
         self._control: ControlServer | None = None
         self._stop = asyncio.Event()
-        self._saving: set[asyncio.Task[None]] = set()
         self._last_state = ""
         self._watching = False
         self._lifeless: dict[Fault, str] = {}
@@ -136,14 +168,21 @@ class Agent:
         prompts.load(self.config.conversation.prompts, self.config.prompts_folder)
         patterns = load_patterns(self.config.panel.patterns)
         self._control = ControlServer(
-            Path(self.config.control.socket), self._request, watch=self._present, on_watchers=self._watched
+            Path(self.config.control.socket), self.commands.do, watch=self._present, on_watchers=self._watched
         )
         await self._control.start()
         self._open_panel()
-        self._light = Light(self._panel, patterns, self._loop)
+        self._light = Light(self.panel, patterns, self._loop)
         self._light.show("starting")
-        self._sample_metrics()
         talk = self.talk
+        sample_figures(
+            self.metrics,
+            talk=talk,
+            sound=lambda: self.sound,
+            volume=lambda: self.volume,
+            block_ms=self.config.audio.block_ms,
+        )
+        await self._mcp.start()
         self.sound = talk.sound = Sound(
             input=self.config.audio.input,
             output=self.config.audio.output,
@@ -157,8 +196,11 @@ class Agent:
         self.sound.start()
         await self._first_block()
         talk.tell(ev.Ready())
+        talk.spending.second()  # what was used up before a restart is still used up
+        self.alarms.start()
+        self._network.start()
         self._watching = True
-        self._button.watch(self._panel)
+        self.button.watch(self.panel)
         self._notifier.ready(f"{self.config.mode}: {talk.machine.shown_state}")
         self._loop.call_later(CHECK_S, self._check)
 
@@ -173,16 +215,16 @@ class Agent:
     async def _end(self) -> None:
         until = self._loop.time() + END_S
         self._notifier.stopping()
-        self._button.close()
+        self.button.close()
         if self._light is not None:
             self._light.close()
+        await self._network.close()
+        await self.alarms.close()
         talk_ended = await self._end_talk()
         if self._control is not None:
             await self._control.close()
-        self._panel.close()
-        if self._saving:
-            await asyncio.wait(list(self._saving))
-        await asyncio.to_thread(self.state_file.flush)
+        self.panel.close()
+        await self.memory.close()
         if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
             log.error("the sound library hangs; leaving without it")
             self._leave(EXIT_OK)
@@ -194,7 +236,7 @@ class Agent:
         """Close line, camera and tools; False if one of them does not let itself be ended."""
         try:
             async with asyncio.timeout(TALK_S):
-                await self.talk.close()
+                await asyncio.gather(self.talk.close(), self._mcp.close())
         except TimeoutError:
             return False
         return True
@@ -202,7 +244,7 @@ class Agent:
     def _open_panel(self) -> None:
         panel = self.config.panel
         try:
-            self._panel = open_panel(
+            self.panel = open_panel(
                 panel.pins,
                 button_gpio=panel.button_gpio,
                 led_gpio=panel.led_gpio,
@@ -217,6 +259,9 @@ class Agent:
         self._loop.call_later(CHECK_S, self._check)
         if self.talk.machine.state in BUSY:
             self.metrics.count("talk_seconds", CHECK_S)
+        self.talk.spending.second()
+        if self.flight is not None:
+            self.flight.second()
         if self.sound is None:
             return
         now = self._loop.time()
@@ -253,24 +298,36 @@ class Agent:
             return
         try:
             fresh = settings.load(self._config_path)
+            wishes.check(fresh)
         except ConfigError as error:
             log.warning("not reloaded: %s", error)
             return
         for entry in settings.changes(self.config, fresh):
-            log.info("%s = %r takes effect %s", entry.key, entry.value, _WHEN[entry.effect])
+            log.info("%s = %r takes effect %s", entry.key, entry.shown, _WHEN[entry.effect])
         self.config = settings.adopt(self.config, fresh)
         self._captions.path = Path(self.config.captions.file) if self.config.captions.file else None
-        self._button.set_debounce(self.config.panel.debounce_ms)
+        self.button.set_debounce(self.config.panel.debounce_ms)
+        self._mcp.replace(self.config.mcp)
         self.talk.reload()
+
+    def _tell(self, event: ev.Event) -> None:
+        self.talk.tell(event)
+
+    def _network_changed(self, connected: bool) -> None:
+        log.info("the network is %s", "there" if connected else "gone")
+        if connected:
+            self.talk.tell(ev.NetworkBack())
 
     # Panel.
 
     def _level(self, down: bool, at: float) -> None:
         """Take a pin's level, from any thread; until the device is ready it is not followed, and then read."""
         if self._watching:
-            self._button.level(down, at)
+            self.button.level(down, at)
 
     def _edge(self, edge: Edge) -> None:
+        if self.flight is not None:
+            self.flight.button(down=edge.down)
         if edge.down:
             self.talk.press(edge.t)
         else:
@@ -293,8 +350,26 @@ class Agent:
         """Set the loudness, 0 to 100, and remember it."""
         self.volume = volume
         self.talk.engine.set_volume(volume)
-        self._remember(volume=volume)
+        self.memory.update(volume=volume)
         self._reports.publish("volume", volume=volume)
+
+    def mute(self, *, on: bool) -> None:
+        """Shut the microphone or open it again, and remember it."""
+        self.talk.mute(on=on)
+        self.memory.update(muted=on)
+
+    async def record(self) -> str:
+        """Write what the flight recorder holds; return the file.
+
+        Raises:
+            Stop: it is switched off, or the file could not be written.
+        """
+        if self.flight is None:
+            raise Stop("The flight recorder is off; name a folder in recorder.folder and start the device again.")
+        path = await self.flight.write("asked for")
+        if path is None:
+            raise Stop("The flight recorder could not write its file; the log says why.")
+        return str(path)
 
     def end_conversation(self) -> None:
         """End the conversation once the present answer has been played."""
@@ -314,7 +389,7 @@ class Agent:
             "mode": self.config.mode,
             "muted": machine.muted,
             "light": machine.light,
-            "lit": list(self._panel.lit()),
+            "lit": list(self.panel.lit()),
             "turn_open": machine.turn_open,
             "connected": machine.connected,
             "volume": self.volume,
@@ -325,63 +400,6 @@ class Agent:
             "xruns": 0 if sound is None else sound.xruns,
         }
 
-    async def _request(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: C901  one case for each verb
-        match request["do"]:
-            case "status":
-                return self.status()
-            case "press":
-                await self._finger(down=True)
-            case "release":
-                await self._finger(down=False)
-            case "tap":
-                await self._finger(down=True)
-                await self._finger(down=False)
-            case "mute" | "unmute" as verb:
-                self.talk.mute(on=verb == "mute")
-                self._remember(muted=verb == "mute")
-            case "volume":
-                if request.get("volume") is not None:
-                    self.set_volume(request["volume"])
-                return {"volume": self.volume}
-            case "ask":
-                if self.talk.machine.state is State.STARTING:
-                    raise Stop("The device is still starting; ask again in a moment.")
-                self.talk.tell(ev.TextAsked(request["text"]))
-            case "look":
-                await self.look()
-            case "metrics":
-                return {"text": self.metrics.text(), "figures": self.metrics.figures()}
-            case "end":
-                self.talk.tell(ev.EndAsked())
-        return {"state": self.talk.machine.shown_state}
-
-    async def _finger(self, *, down: bool) -> None:
-        """Move the button: electrically on mock pins, else as an event."""
-        if self.config.panel.pins == "mock":
-            self._panel.drive_button(down)
-            for _ in range(FINGER_STEPS):
-                if self._button.down is down:
-                    return
-                await asyncio.sleep(FINGER_STEP_S)
-        elif down:
-            self.talk.press(self._loop.time())
-        else:
-            self.talk.release(self._loop.time())
-
-    def _remember(self, **values: Any) -> None:
-        """Change the state file, at once in memory and soon on the card."""
-        self.state_file.update(**values)
-        task = self._loop.create_task(self._save())
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
-
-    async def _save(self) -> None:
-        error = await asyncio.to_thread(self.state_file.flush)
-        if error is not None:
-            self.talk.tell(ev.FaultRaised(Fault.STORAGE, str(error)))
-        elif Fault.STORAGE in self.talk.machine.faults and not self.state_file.failed:
-            self.talk.tell(ev.FaultCleared(Fault.STORAGE))
-
     # What is told about it.
 
     def _present(self) -> list[dict[str, Any]]:
@@ -390,27 +408,6 @@ class Agent:
     def _watched(self, count: int) -> None:
         self.talk.engine.levels(count > 0)
         self._reports.to = self._control.publish if self._control is not None and count else None
-
-    def _sample_metrics(self) -> None:
-        talk, sample = self.talk, self.metrics.sample
-        block_samples = 16 * self.config.audio.block_ms
-        sample("playback_queue_ms", lambda: talk.engine.queue_ms)
-        sample("uplink_backlog_ms", lambda: talk.uplink.queued_ms)
-        sample("clipped_samples", lambda: talk.engine.counters["clipped"])
-        sample("blocks_captured", lambda: talk.engine.counters["blocks_captured"])
-        sample("blocks_played", lambda: (self.sound.audio_s if self.sound else 0.0) * 1000 / self.config.audio.block_ms)
-        sample("drift_ppm", functools.partial(self._sound_figure, "drift_ppm"))
-        sample("blocks_dropped", lambda: talk.uplink.dropped_samples / block_samples, queue="uplink")
-        sample("muted", lambda: float(talk.machine.muted))
-        sample("volume", lambda: float(self.volume))
-        sample("bytes", lambda: float(talk.session.bytes_sent), direction="up", period="start")
-        sample("bytes", lambda: float(talk.session.bytes_received), direction="down", period="start")
-        for stream in ("input", "output"):
-            sample("xruns", functools.partial(self._sound_figure, f"{stream}_xruns"), stream=stream)
-        sample("output_ring_ms", functools.partial(self._sound_figure, "output_fill_ms"))
-
-    def _sound_figure(self, name: str) -> float:
-        return 0.0 if self.sound is None else self.sound.counters[name]
 
     def _from_thread(self, call: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell

@@ -4,8 +4,7 @@
     session = Session(on_event=hearing.hear, ...)
     hearing.arriving                  # the sound that came with the event at hand, for the action `Play`
 
-Captions go to watchers and into the story so far, tokens to the account, searches to watchers; none of it is decided
-here.
+Captions go to watchers and into the story so far, searches to watchers; none of it is decided here.
 """
 
 from __future__ import annotations
@@ -36,8 +35,6 @@ class Hearing:
         story: what was said so far.
         reports, captions, stopwatch: what is told about it.
         open_microphone: whether the service finds the end of speech.
-        on_usage: told of every account of tokens.
-        on_turn_over: told when the server's turn ended.
     """
 
     def __init__(
@@ -50,11 +47,10 @@ class Hearing:
         captions: Captions,
         stopwatch: Stopwatch,
         open_microphone: Callable[[], bool],
-        on_usage: Callable[[heard.Usage], None],
-        on_turn_over: Callable[[], None],
     ) -> None:
         self.arriving: heard.Audio | None = None
         """The sound of the event at hand."""
+        self._waits = False
         self._tell = tell
         self._calls = calls
         self._story = story
@@ -62,8 +58,6 @@ class Hearing:
         self._captions = captions
         self._stopwatch = stopwatch
         self._open_microphone = open_microphone
-        self._on_usage = on_usage
-        self._on_turn_over = on_turn_over
         self._loop = asyncio.get_running_loop()
 
     def hear(self, event: heard.ServerEvent) -> None:  # noqa: C901, PLR0912, PLR0915  one case for each kind of event
@@ -80,8 +74,10 @@ class Hearing:
             case heard.TurnComplete():
                 self._captions.end_turn()
                 self._story.end_turn()
-                self._tell(ev.AnswerDone(event.idle, refused=models.blocked(event.reason)))
-                self._on_turn_over()
+                waits, self._waits = self._waits or models.wants_more(event.reason), False
+                self._tell(ev.AnswerDone(event.idle, refused=models.blocked(event.reason), waits=waits))
+            case heard.WaitingForInput():
+                self._waits = True
             case heard.Interaction(idle=idle):
                 self._tell(ev.WorkDone() if idle else ev.AnswerProgress())
             case heard.InputCaption():
@@ -105,15 +101,18 @@ class Hearing:
                 self._calls.begin(calls)
             case heard.ToolCancel(ids):
                 self._calls.cancel(ids)
-            case heard.Usage():
-                self._on_usage(event)
             case heard.Resumption(resumable=resumable):
                 self._tell(ev.Snapshot(resumable))
             case heard.GoAway(time_left_s=left):
                 self._reports.publish("connection", why="the service will close this connection", time_left_s=left)
                 self._tell(ev.LineLeaving(math.inf if left is None else left))
             case heard.Grounding():
-                self._reports.publish("grounding", queries=list(event.queries), sources=list(event.sources))
+                self._reports.publish(
+                    "grounding",
+                    queries=list(event.queries),
+                    sources=[{"title": title, "uri": uri} for title, uri in event.sources],
+                    suggestions=event.suggestions,
+                )
             case heard.Malformed(why=why):
                 log.warning("a message of the service could not be read: %s", why)
             case _:

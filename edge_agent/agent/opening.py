@@ -148,4 +148,5 @@ class Opening:
                 self._complaints.add(skipped)
                 log.warning("%s", skipped)
         self.tools = found.tools
-        return [messages.FunctionDeclaration(**tool.declaration()) for tool in found.tools.values()]
+        behaviors = models.profile_for(config.live.model).behaviors
+        return [messages.FunctionDeclaration(**tool.declaration(behaviors)) for tool in found.tools.values()]

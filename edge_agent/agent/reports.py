@@ -28,13 +28,20 @@ class Reports:
     """One place for all that is told; `to` takes watch events, `audio_s` gives the playback clock."""
 
     def __init__(
-        self, metrics: Metrics, captions: Captions, *, clock: Callable[[], float], audio_s: Callable[[], float]
+        self,
+        metrics: Metrics,
+        captions: Captions,
+        *,
+        clock: Callable[[], float],
+        audio_s: Callable[[], float],
+        told: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.to: Callable[[dict[str, Any]], None] | None = None
         self._metrics = metrics
         self._captions = captions
         self._clock = clock
         self._audio_s = audio_s
+        self._recorded = told
         self._caption_failure = ""
         self._told: set[str] = set()
 
@@ -42,6 +49,8 @@ class Reports:
         """Tell watchers, and the log where it is worth a line."""
         if event in LOGGED:
             self._log(event, " ".join(f"{key}={value}" for key, value in fields.items()))
+        if self._recorded is not None:
+            self._recorded(event, fields)
         if self.to is not None:
             self.to({"event": event, "t": self._clock(), "audio_s": self._audio_s(), **fields})
 
@@ -69,6 +78,9 @@ class Reports:
                 code = None if report.fault is None else report.fault.value
                 self.publish("fault", code=code, text=report.why)
                 self._metrics.count("faults", code=str(code))
+            case "healing":
+                self.publish("healing", step=report.why)
+                self._metrics.count("healing", step=report.why)
             case _:
                 self.publish(report.event, why=report.why, turn=turn)
 

@@ -248,7 +248,7 @@ class Spending:
             direction, modality = bucket
             for period in PERIODS:
                 read = self._figure(period, functools.partial(_tokens, bucket))
-                self._metrics.sample("billed_tokens", read, direction=direction, modality=modality, period=period)
+                self._metrics.sample("tokens", read, direction=direction, modality=modality, period=period)
 
     def _figure(self, period: str, read: Callable[[Sums], float]) -> Callable[[], float]:
         """Return what reads one figure of a period; the sums of a period are other ones in the next."""

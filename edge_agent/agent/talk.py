@@ -29,10 +29,13 @@ from typing import Any
 from edge_agent import prompts
 from edge_agent.agent.calls import Calls
 from edge_agent.agent.eyes import Eyes
+from edge_agent.agent.flight import Flight
 from edge_agent.agent.hearing import Hearing
+from edge_agent.agent.memory import Memory
 from edge_agent.agent.opening import Opening
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.sender import Sender
+from edge_agent.agent.spending import Spending
 from edge_agent.agent.story import Story
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
@@ -42,13 +45,14 @@ from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.answering import TRANSLATED
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
 from edge_agent.live import models
-from edge_agent.live.session import Order, Session, Up
+from edge_agent.live.session import Line, Opener, Order, Session, Up
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
@@ -68,10 +72,11 @@ class Talk:
     Args:
         config: gives the configuration in force.
         metrics, reports, captions: what is told about it.
-        functions: the device's own tools.
-        muted, volume: as remembered from the last run.
+        memory: what is remembered from the last run: mute, the account, a household's conversation.
+        volume: in force.
         show: plays a light pattern by name.
         on_state: told after every event, when the shown state may have changed.
+        flight: the flight recorder; None where it is off.
         ssl_context: for wss; the system's trust store if None.
     """
 
@@ -82,14 +87,15 @@ class Talk:
         metrics: Metrics,
         reports: Reports,
         captions: Captions,
-        functions: list[Callable[..., Any]],
-        muted: bool,
+        memory: Memory,
         volume: int,
         show: Callable[[str], None],
         on_state: Callable[[], None],
+        flight: Flight | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         now = config()
+        self._loop = asyncio.get_running_loop()
         self.sound: Sound | None = None
         """The sound thread, once it runs."""
         self.on_ring: Callable[[bool], None] = lambda _on: None
@@ -104,11 +110,14 @@ class Talk:
             half_duplex=now.echo == "half-duplex",
             cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
         )
-        self.engine.set_mute(muted)
-        self.machine = Machine(rules(now), muted=muted)
+        self.engine.set_mute(memory.state.muted)
+        remember_s = rules(now).remember_s
+        kept = memory.kept(now.live.model, remember_s)
+        known_until = 0.0 if kept is None else self._loop.time() + remember_s - kept.age_s
+        self.machine = Machine(rules(now), muted=memory.state.muted, known_until=known_until)
         self.message_samples = now.live.message_ms * SAMPLES_PER_MS
         self.uplink = Uplink(self.ring, manual=now.manual_turns, message_samples=self.message_samples)
-        self.opening = Opening(config, functions=functions)
+        self.opening = Opening(config)
         self.eyes = Eyes(
             now.camera,
             Photographer(lambda: open_camera(now.camera.source, max_px=now.camera.max_px), max_kb=now.camera.max_kb),
@@ -117,15 +126,18 @@ class Talk:
             sample_of=self._sample_of,
             on_offered=self.pump,
             on_fault=self._camera_fault,
+            frugal=lambda: self.spending.frugal,
         )
         self._config = config
         self._metrics = metrics
         self._reports = reports
         self._captions = captions
         self._stopwatch = Stopwatch(metrics, reports.latency)
+        self._memory = memory
+        self._flight = flight
+        self._ssl_context = ssl_context
         self._light = show
         self._on_state = on_state
-        self._loop = asyncio.get_running_loop()
         self._prompts: set[asyncio.Task[None]] = set()
         self._sender = Sender(
             self.uplink,
@@ -158,16 +170,28 @@ class Talk:
             captions=captions,
             stopwatch=self._stopwatch,
             open_microphone=lambda: not config().manual_turns,
-            on_usage=self._usage,
-            on_turn_over=lambda: None,
         )
         self.session = Session(
             prepare=self._prepare,
-            on_event=self.hearing.hear,
+            on_event=self._heard,
             on_up=self._link_up,
             on_down=self._link_down,
             story=self._told,
+            standard=self._standard,
+            tap=None if flight is None else flight.tap,
             ssl_context=ssl_context,
+        )
+        if kept is not None:
+            self.session.restore(kept.handle, age_s=kept.age_s)
+        self.spending = Spending(
+            config,
+            remembered=memory.file.section("budget"),
+            remember=lambda account: memory.put("budget", account),
+            tell=self.tell,
+            metrics=metrics,
+            reports=reports,
+            counters=lambda: (self.session.bytes_sent, self.session.bytes_received),
+            clock=self._loop.time,
         )
         self.session.on_writable = self.pump
         self._timer: asyncio.TimerHandle | None = None
@@ -179,7 +203,10 @@ class Talk:
         if self._closed:
             return
         now = self._loop.time()
-        for action in self.machine.handle(event, now):
+        actions = self.machine.handle(event, now)
+        if self._flight is not None:
+            self._flight.decided(event, actions, self.machine.state)
+        for action in actions:
             try:
                 self._do(action, now)
             except Exception:
@@ -189,13 +216,19 @@ class Talk:
         self._arm()
         self.pump()
 
+    @property
+    def takes_text(self) -> bool:
+        """True where the model takes written turns."""
+        return not self.machine.rules.continuous
+
     def press(self, at: float) -> None:
         """The button went down at `at` on the loop's clock (a handset: it was lifted)."""
         self._stopwatch.pressed(at)
         lifted = self.machine.rules.hook and not self.machine.in_conversation
         self.tell(ev.Pressed(self._sample_of(at)))
         persona = self.opening.persona
-        if lifted and self.machine.turn_open and persona is not None and persona.greeting:
+        greets = persona is not None and persona.greeting and self.takes_text
+        if lifted and self.machine.turn_open and persona is not None and greets:
             self.tell(ev.TextAsked(f"Greet the person with these words: {persona.greeting}"))
         self._stopwatch.press_done()
 
@@ -218,6 +251,7 @@ class Talk:
         config = self._config()
         self.machine.rules = rules(config)
         self.engine.set_gain(config.audio.mic_gain_db)
+        self.spending.reload()
         self._arm()
         if not self.machine.in_conversation:
             self.tell(ev.LineLeaving())  # a connection that was opened ahead knows only the old configuration
@@ -234,8 +268,11 @@ class Talk:
         self._hush()
         if prompts_under_way:
             await asyncio.wait(prompts_under_way)
+        self.spending.close()
         await self.session.close()
         await self.eyes.close()
+        if self._flight is not None:
+            await self._flight.close()
 
     def sample(self) -> int:
         """Where capture stands now, in capture samples."""
@@ -274,7 +311,16 @@ class Talk:
 
     # From the service.
 
+    def _heard(self, event: heard.ServerEvent) -> None:
+        self.spending.take(event)
+        self.hearing.hear(event)
+        if isinstance(event, heard.Resumption) and self.machine.rules.remember_s:
+            self._memory.keep_handle(self.session.handle, self._config().live.model)
+
     def _link_up(self, up: Up) -> None:
+        self.spending.connected()
+        if self._flight is not None:
+            self._flight.link_up(resumed=up.resumed)
         self._stopwatch.connected(self._loop.time())
         self._metrics.count("connections")
         again = self.machine.rung is not Rung.NONE  # the question was not answered: it is sent whole, whatever else
@@ -284,7 +330,9 @@ class Talk:
 
     def _link_down(self, error: AgentError) -> None:
         self._line_gone()
-        self._metrics.count("reconnects", cause=type(error).__name__)
+        if self._flight is not None:
+            self._flight.link_down(error)
+        self._metrics.count("reconnects", cause=error.kind or type(error).__name__)
         final = isinstance(error, Stop | ConfigError)
         fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
         wait_s = error.wait_s if isinstance(error, Retry) else 0.0
@@ -301,10 +349,37 @@ class Talk:
             return ()
         return self.story.turns(question=not self.machine.resendable)
 
-    def _usage(self, event: heard.Usage) -> None:
-        self._metrics.gauge("tokens", event.prompt, kind="prompt", period="turn")
-        self._metrics.gauge("tokens", event.response, kind="response", period="turn")
-        self._reports.publish("usage", prompt=event.prompt, response=event.response, total=event.total)
+    def _standard(self) -> Opener | None:
+        """Return the way round blocked WebSockets, if the owner wants one."""
+        model = self._config().live.fallback
+        if not model:
+            return None
+
+        async def opened(
+            order: Order,
+            on_event: Callable[[heard.ServerEvent], None],
+            on_closed: Callable[[AgentError | None], None],
+        ) -> Line:
+            from edge_agent.live.standard import StandardConnection  # noqa: PLC0415  with its HTTP, only when needed
+
+            return await StandardConnection.open(
+                endpoint=order.endpoint,
+                headers=order.headers,
+                protocol=order.protocol,
+                model=model,
+                speak=self._voice,
+                on_event=on_event,
+                on_closed=on_closed,
+                proxy=order.proxy,
+                ssl_context=self._ssl_context,
+                tap=None if self._flight is None else self._flight.tap,
+            )
+
+        return opened
+
+    async def _voice(self, text: str, language: str) -> tuple[bytes, int] | None:
+        speech = await asyncio.to_thread(prompts.speak, text, language or self._config().conversation.prompts)
+        return None if speech is None else (speech.pcm, speech.rate)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:
@@ -325,12 +400,15 @@ class Talk:
             case do.Disconnect():
                 self.session.disconnect()
                 self._line_gone()
+                if self._flight is not None:
+                    self._flight.link_closed()
             case do.OpenTurn(turn=turn, start=start):
                 self.uplink.open(turn, max(start, self.sample()) if self.engine.prompt_ms else start)
                 self._hush()
                 self._sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
+                self.spending.opened()
                 self.eyes.open(turn)
             case do.CloseTurn(end=end):
                 self.uplink.close(self.sample() if end is None else end)
@@ -339,6 +417,7 @@ class Talk:
                 self.uplink.void()
             case do.SendText(text=text):
                 self._stopwatch.speech_ended(now, by="text")
+                self.spending.opened()
                 self._sender.text(text)
             case do.Nudge():
                 self._sender.send(lambda protocol: protocol.nudge())
@@ -371,6 +450,8 @@ class Talk:
             case do.Ring(on=on):
                 self.on_ring(on)
             case do.Report():
+                if action.why == TRANSLATED:
+                    self._captions.end_turn()  # nothing else ends a line of what is translated
                 self._reports.of_conversation(action, self.machine.turns)
 
     def _play(self) -> None:
@@ -394,7 +475,11 @@ class Talk:
         """The visitor has left: keep nothing of what was said, heard or seen."""
         if not keep_handle:
             self.session.forget()
+            self._memory.keep_handle(None, "")
         self.story.wipe()
+        self.spending.settle()
+        if self._flight is not None and self._config().mode == "kiosk":
+            self._flight.visitor_left()
         self.uplink.forget()
         self.engine.wipe()
         self.ring.wipe()
@@ -473,6 +558,7 @@ def rules(config: Config) -> Rules:
         max_conversation_s=config.conversation.max_conversation_s,
         answer_timeout_s=config.conversation.answer_timeout_s,
         prewarm=config.live.prewarm and not config.link.metered,
+        continuous=profile.continuous,
         nudges=profile.client_content == "always",
         holds=profile.closes_for_sound,
         connection_limit_s=config.live.connection_limit_s or math.inf,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 DISCARD_S = 1.5  # pieces of one answer are at most this far apart; a longer silence means a new answer
 DISCARD_MOST_S = 3.0  # the service stops an answer at the latest when it gets the next question; the rest is on its way
 WORK_S = 120.0  # a thinking model that shows no sign of life for so long has forgotten us
+PAUSE_S = 0.5  # a model that translates while it hears has said its sentence when its sound is followed by this
 STALL_S = 5.0  # an answer that stops in mid-sentence is given up after this
 DRAIN_S = 2.0  # the loudspeaker reports the end of an answer at most this late
 
@@ -139,9 +140,9 @@ class Answer:
         self._drop_nothing()
         self.calls = self.blocking = 0
 
-    def stall_at(self) -> float:
+    def stall_at(self, *, continuous: bool) -> float:
         """When a sounding answer is taken to have broken off, or its end to have gone unreported."""
-        return self.plays_until + (DRAIN_S if self.complete else STALL_S)
+        return self.plays_until + (DRAIN_S if self.complete else PAUSE_S if continuous else STALL_S)
 
     def _drop(self, now: float) -> None:
         self._discard_until = now + DISCARD_S

@@ -8,6 +8,7 @@ from edge_agent.conversation.healing import Rung, after_sign_s, next_rung, wait_
 from edge_agent.conversation.rules import FAREWELL_S
 from edge_agent.conversation.steps import Steps
 
+TRANSLATED = "translated"  # what is reported at the end of a sentence of a model that ends no turn
 LATE_CAPTION_S = 2.0  # words of a question may come after its answer
 
 
@@ -49,6 +50,8 @@ class AnsweringRules(Steps):
         elif answer.awaited and self._line.up:
             if event.refused:
                 self._no_answer("the service would not answer this", "refused")
+            elif event.waits:
+                self._no_answer("the model waits for more", "")
             else:
                 self._no_answer("the answer was empty")
 
@@ -69,7 +72,7 @@ class AnsweringRules(Steps):
     def _heard(self, _event: ev.Heard) -> None:
         late = self._now - self._listening_since < LATE_CAPTION_S or self._answer.sounding
         self._last_sound = self._now
-        open_microphone = self._turn is not None and not self.rules.manual
+        open_microphone = self._turn is not None and not self.rules.manual and not self.rules.continuous
         if open_microphone and not late and not self._doubted and self._unanswered_since is None:
             self._unanswered_since = self._now
 
@@ -131,7 +134,10 @@ class AnsweringRules(Steps):
         if self._answer.complete:
             self._sound_over(self._not_before)
             return
-        if not self._answer.calls and not self._answer.working:
+        if self.rules.continuous:
+            self._answer.broke_off()
+            self._out.append(do.Report("turn", TRANSLATED))
+        elif not self._answer.calls and not self._answer.working:
             self._out.append(do.Report("turn", "the answer broke off"))
             self._line.leave(0.0, self._now)
             self._answer.broke_off()

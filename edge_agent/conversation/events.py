@@ -130,11 +130,12 @@ class AnswerGenerated:
 class AnswerDone:
     """The server's turn is over; `idle` is False while a thinking model goes on working.
 
-    `refused`: the service would not answer this.
+    `refused`: the service would not answer this. `waits`: the model expects the person to go on.
     """
 
     idle: bool = True
     refused: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

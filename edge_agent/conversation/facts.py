@@ -182,4 +182,3 @@ class Facts:
         if line.snapshot or not self.in_conversation or line.degraded:
             return self._now
         return min(self._last_sound + SNAPSHOT_S, line.leave_by - 0.5)
-

@@ -44,8 +44,7 @@ class HouseholdRules(Steps):
     def _alarm_ended(self, _event: ev.AlarmEnded) -> None:
         self._ringing = False
 
-    def _budget_low(self, event: ev.BudgetLow) -> None:
-        self._out.append(do.Report("budget", event.text))
+    def _budget_low(self, _event: ev.BudgetLow) -> None:
         if "budget low" not in self._notices:
             self._notices.append("budget low")
 
@@ -74,13 +73,13 @@ class HouseholdRules(Steps):
 
     def _announce(self) -> None:
         first = self._announcements[0]
-        if self._line.up and not self._spent:
+        if self._line.up and not self._spent and not self.rules.continuous:
             del self._announcements[0]
             self._begin()
             self._texts.append(ANNOUNCE.format(text=first.text))
             self._listen_after = first.listen and not self.muted
             self._send_texts()
-        elif first.listen and not self.muted and not self._spent and not self.faults.keys() & NO_USE:
+        elif first.listen and not self.muted and not self.rules.continuous and not self.faults.keys() & NO_USE:
             self._begin()
             self._need_line()
             self._line.wanted_since = self._line.wanted_since or self._now

@@ -117,7 +117,7 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
             since = turn.opened_at if rules.manual else self._listening_since
             out.append((since + (turn.most_s or rules.max_turn_s), self._turn_too_long))
         if self._down_since is not None and not rules.hook:
-            if not rules.manual and self._may_long_press:
+            if self._may_long_press:
                 out.append((self._down_since + rules.long_press_s, self._long_press))
             if Fault.BUTTON_STUCK not in self.faults:
                 out.append((self._down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
@@ -144,7 +144,7 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
     def _deadlines_of_the_answer(self) -> list[Deadline]:
         answer = self._answer
         if answer.sounding:
-            return [(answer.stall_at(), self._stalled)]
+            return [(answer.stall_at(continuous=self.rules.continuous), self._stalled)]
         out: list[Deadline] = []
         if (answer.awaited or answer.working) and self._line.up and not answer.calls:
             out.append((answer.due, self._no_sign))

@@ -30,6 +30,9 @@ class PersonRules(Steps):
         self._button_down()
         if self._hushed_alarm():
             return
+        if self.rules.continuous and self._turn is not None:
+            self._close_turn(event.sample, "tapped again")  # what was said is translated to its end
+            return
         if self._answer.sounding:
             self._flush("press")
             self._not_before = max(self._not_before, event.sample)

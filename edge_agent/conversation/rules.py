@@ -36,6 +36,8 @@ class Rules:
     max_conversation_s: float = 600.0
     answer_timeout_s: float = 20.0
     prewarm: bool = False
+    continuous: bool = False
+    """The model translates while it hears: it ends no turn, and the end of its sound is the end of what it says."""
     nudges: bool = True
     """The model takes text turns at any time, so it can be asked for an answer it owes."""
     holds: bool = False

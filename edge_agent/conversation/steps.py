@@ -59,7 +59,8 @@ class Steps(Facts):
     def _button_down(self) -> None:
         if self._down_since is None:  # a second finger, or `ctl press`, on a button that is down is no new press
             self._down_since = self._now
-            self._may_long_press = self.in_conversation  # whoever begins one by holding the button wants to talk
+            # whoever begins a conversation by holding the button wants to talk
+            self._may_long_press = self.in_conversation and not self.rules.manual
 
     def _talk(self, sample: int, *, most_s: float | None = None) -> None:
         """Open a turn, or say why the microphone cannot be heard."""
@@ -239,7 +240,8 @@ class Steps(Facts):
         self._last_sound = self._now
         self._out.append(do.Settle())
         self._out.append(do.Report("turn", why))
-        self._signal(signal)
+        if signal:
+            self._signal(signal)
 
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))

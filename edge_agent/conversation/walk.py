@@ -192,8 +192,8 @@ def _shape(value: Any) -> Hashable:
     kind = type(value)
     if kind in _NUMBERS:
         return _THERE
-    if kind in _FLAGS:
-        return cast("Hashable", value)
+    if kind in _FLAGS or kind is Rung:
+        return cast("Hashable", bool(value) if kind is Rung else value)  # whatever is tried ends alike
     if kind is dict:
         return frozenset(value)
     if kind in {list, tuple, frozenset}:
@@ -206,7 +206,7 @@ def _shape(value: Any) -> Hashable:
 
 _THERE = "there"
 _NUMBERS = {int, float, str}
-_FLAGS = {bool, type(None), State, Link, Rung}
-_PLAIN = _NUMBERS | _FLAGS | {Rules}
-_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure", "_notices"}
+_FLAGS = {bool, type(None), State, Link}
+_PLAIN = _NUMBERS | _FLAGS | {Rules, Rung}
+_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure", "_notices", "_doubted"}
 """What the machine tells, or will tell, not what it goes by."""

@@ -281,10 +281,14 @@ class Session:
             self._blocked_until = loop.time() + BLOCKED_S
             return order, await self._open_standard(standard, order, number), True
         except CredentialError:
+            self._blocked = 0
             if not order.renew():
                 raise
             order = await self._prepare(handle, bool(story))
             connection = await self._open_live(order, number)
+        except AgentError:
+            self._blocked = 0
+            raise
         self._blocked = 0
         return order, connection, False
 

@@ -92,14 +92,14 @@ FIGURES: dict[str, Figure] = {
         Figure("turns", "counter", "Turns opened."),
         Figure("conversations", "counter", "Conversations that have ended."),
         Figure("interruptions", "counter", "Answers cut short, by who did it.", ("by",)),
+        Figure("healing", "counter", "What was tried for an answer that did not come, by step.", ("step",)),
         Figure("faults", "counter", "Faults shown, by code.", ("code",)),
         Figure("tool_calls", "counter", "Tool calls answered, by outcome.", ("outcome",)),
         Figure(
             "bytes", "gauge", "Bytes on the line, by direction and period (start: since then).", ("direction", "period")
         ),
-        Figure("tokens", "gauge", "Tokens billed, by kind and period (turn: the last one).", ("kind", "period")),
         Figure(
-            "billed_tokens",
+            "tokens",
             "gauge",
             "Tokens as they are billed, by direction, kind and period (turn: the last one).",
             ("direction", "modality", "period"),

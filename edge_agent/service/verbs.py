@@ -50,6 +50,16 @@ VERBS: dict[str, Verb] = {
             (Parameter("volume", int, "0 (silent) to 100", required=False, low=0, high=100),),
         ),
         Verb("ask", "Ask a question in writing; the answer is spoken.", (Parameter("text", str, "the question"),)),
+        Verb(
+            "say",
+            "Announce something: by the model's voice when connected, by the device's own when not.",
+            (Parameter("text", str, "what to say"),),
+        ),
+        Verb(
+            "converse",
+            "Say something, then listen: so that an automation can start a conversation.",
+            (Parameter("text", str, "what to say first"),),
+        ),
         Verb("timers", "Show the timers and alarms that are set, and those that were missed in the last day."),
         Verb("cancel", "Take back a timer or an alarm, or stop it.", (Parameter("name", str, "its name"),)),
         Verb("look", "Take a picture and send it to the model."),

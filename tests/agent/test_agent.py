@@ -217,7 +217,7 @@ def test_a_finger_that_was_there_before_the_device_is_heard_when_it_is_ready(
     build: Build, monkeypatch: pytest.MonkeyPatch, button: str
 ) -> None:
     async def slow_microphone(agent: Agent) -> None:
-        agent._panel.drive_button(True)
+        agent.panel.drive_button(True)
         await asyncio.sleep(0.1)
         assert agent.status()["state"] == "starting"
 
@@ -313,9 +313,9 @@ def test_without_a_panel_the_device_still_talks(build: Build) -> None:
     async def story() -> None:
         agent = build(panel={"pins": "none"})
         run = await running(agent)
-        await agent._finger(down=True)
+        await agent.commands.do({"do": "press"})
         assert agent.talk.machine.turns == 1
-        await agent._finger(down=False)
+        await agent.commands.do({"do": "release"})
         agent.stop()
         await run
 

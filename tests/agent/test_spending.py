@@ -87,15 +87,15 @@ def test_a_turn_is_told_to_watchers_and_counted_in_the_figures() -> None:
     assert (event["prompt"], event["response"], event["total"]) == (1000, 100, 1100)
     device.turn(2000, 100)
     value = device.metrics.value
-    assert value("billed_tokens", direction="in", modality="audio", period="turn") == 2000
-    assert value("billed_tokens", direction="in", modality="audio", period="day") == 3000
-    assert value("billed_tokens", direction="out", modality="audio", period="month") == 200
+    assert value("tokens", direction="in", modality="audio", period="turn") == 2000
+    assert value("tokens", direction="in", modality="audio", period="day") == 3000
+    assert value("tokens", direction="out", modality="audio", period="month") == 200
     assert value("money", period="day") == pytest.approx(0.0114)
     assert 'edge_agent_money{period="turn"} 0.0072' in device.metrics.text()
-    assert device.metrics.figures()["billed_tokens"]["out,audio,day"] == 200
+    assert device.metrics.figures()["tokens"]["out,audio,day"] == 200
     device.date = (2026, 11, 23)
     device.live(1)
-    assert value("billed_tokens", direction="in", modality="audio", period="day") == 0
+    assert value("tokens", direction="in", modality="audio", period="day") == 0
     assert value("money", period="month") == pytest.approx(0.0114)
 
 
@@ -103,7 +103,7 @@ def test_a_tool_makes_the_model_read_its_context_again() -> None:
     device = Device()
     for event in (heard.ToolCall(()), usage(1000, 5), ANSWER, OVER, usage(1100, 40)):
         device.spending.take(event)
-    assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="turn") == 2100
+    assert device.metrics.value("tokens", direction="in", modality="audio", period="turn") == 2100
 
 
 def test_a_web_search_costs_money() -> None:
@@ -244,7 +244,7 @@ def test_a_restart_neither_forgets_nor_repeats() -> None:
     again = Device(device.card[-1], soft_per_day=0.5, hard_per_day=1.0)
     again.live(1)
     assert again.told == [], "the notice was heard before the restart"
-    assert again.metrics.value("billed_tokens", direction="in", modality="audio", period="day") == 200_000
+    assert again.metrics.value("tokens", direction="in", modality="audio", period="day") == 200_000
     again.turn(150_000)
     again.spending.close()
     third = Device(again.card[-1], soft_per_day=0.5, hard_per_day=1.0)
@@ -293,7 +293,7 @@ def test_a_turn_that_is_answered_by_nothing_is_billed_too() -> None:
     device.spending.opened()
     device.spending.take(usage(1200, 20))
     device.spending.take(OVER)
-    assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="day") == 2200
+    assert device.metrics.value("tokens", direction="in", modality="audio", period="day") == 2200
 
 
 def test_a_new_line_counts_anew() -> None:
@@ -302,7 +302,7 @@ def test_a_new_line_counts_anew() -> None:
     device.spending.take(usage(1000, 20))
     device.spending.connected()
     device.spending.take(usage(1100, 30))
-    assert device.metrics.value("billed_tokens", direction="in", modality="audio", period="day") == 2100
+    assert device.metrics.value("tokens", direction="in", modality="audio", period="day") == 2100
 
 
 @pytest.mark.parametrize("early", [False, True])

@@ -113,7 +113,7 @@ async def storm(device: Device, twin: SyncTwin, weather: Weather, seconds: float
             case "gust":
                 await asyncio.to_thread(_quietly, weather.gust, twin)
             case "edge":
-                device.agent._panel.drive_button(draw.random() < 0.5)
+                device.agent.panel.drive_button(draw.random() < 0.5)
             case _:
                 await device.ask(verb)
         await asyncio.sleep(draw.choice([0.0, 0.01, 0.05, 0.2, 0.5]))

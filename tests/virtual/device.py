@@ -20,20 +20,23 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from unittest import mock
 
-from virtual.loop import VirtualLoop, network
+from virtual.loop import network, running
 from virtual.sound import Air, Utterance
 from virtual.wire import Network
 
 from edge_agent import config as settings
 from edge_agent.agent import Agent
 from edge_agent.simulator import Twin
+from edge_agent.vision.photographer import _Worker
 
 LOOK_S = 0.01
 BEFORE_PRESS_S = 0.3  # people begin to speak before their finger is down; the pre-roll is 0.5 s
 AFTER_SPEECH_S = 0.2  # and let go a little after the last syllable
+
+T = TypeVar("T")
 
 
 class VirtualDevice:
@@ -43,6 +46,7 @@ class VirtualDevice:
         folder: for the key, the state and the control socket.
         twin: the service; None: an address where nobody listens.
         keep_sound: keep what the loudspeaker plays.
+        keep_last: keep only so many of the newest events, lights, cues and prompts; None: all.
         ssl_context: whom to trust where the twin speaks TLS.
     """
 
@@ -52,6 +56,7 @@ class VirtualDevice:
         twin: Twin | None,
         *,
         keep_sound: bool = True,
+        keep_last: int | None = None,
         ssl_context: ssl.SSLContext | None = None,
         **tables: Any,
     ) -> None:
@@ -86,20 +91,22 @@ class VirtualDevice:
         """Every short sound, with its time."""
         self.prompts: list[tuple[float, str]] = []
         """Every sentence of the device's own, with its time."""
-        self.keep_events = True
+        self._keep_last = keep_last
         self._ssl_context = ssl_context
         self._patches = contextlib.ExitStack()
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
         self._patches.enter_context(mock.patch("edge_agent.agent.agent.Sound", self.air.sound))
+        self._patches.enter_context(mock.patch.object(Agent, "_leave", self._left))
+        self._patches.enter_context(mock.patch.object(_Worker, "submit", _submitted))
         self._patches.enter_context(self.network.as_kernel())
         self.agent = Agent(settings.parse(self.tree, source="test"), ssl_context=self._ssl_context)
         self._run = asyncio.create_task(self.agent.run())
         cue = self.agent.talk.engine.cue
 
         def noted(name: str) -> None:
-            self.cues.append((self.loop.time(), name))
+            self._keep(self.cues, (self.loop.time(), name))
             cue(name)
 
         self.agent.talk.engine.cue = noted  # type: ignore[method-assign]
@@ -139,7 +146,7 @@ class VirtualDevice:
 
     async def do(self, verb: str, **parameters: Any) -> dict[str, Any]:
         """What `ctl` does."""
-        return await self.agent._request({"do": verb, **parameters})
+        return await self.agent.commands.do({"do": verb, **parameters})
 
     async def press(self) -> None:
         """The finger goes down."""
@@ -212,18 +219,27 @@ class VirtualDevice:
             assert self.now < end, complaint()
             await asyncio.sleep(LOOK_S)
 
+    def _left(self, code: int) -> None:
+        """The agent would have left the process at once, because something hangs."""
+        raise AssertionError(f"the agent could not end in good order and left with {code}")
+
     def _note(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "light":
-                self.lights.append((event["t"], event["light"]))
+                self._keep(self.lights, (event["t"], event["light"]))
             case "prompt":
-                self.prompts.append((event["t"], event["name"]))
-        if self.keep_events:
-            self.events.append(event)
+                self._keep(self.prompts, (event["t"], event["name"]))
+        self._keep(self.events, event)
+
+    def _keep(self, kept: list[T], one: T) -> None:
+        kept.append(one)
+        if self._keep_last is not None:
+            del kept[: -self._keep_last]
 
 
-def virtual_loop() -> VirtualLoop:
-    """Return the running loop."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    return loop
+_submit = _Worker.submit
+
+
+def _submitted(worker: _Worker, job: Callable[[], Any]) -> asyncio.Future[Any]:
+    """Give the camera's thread a job; time stands still until it is done."""
+    return running().stand_still(_submit(worker, job))
