@@ -3,12 +3,14 @@
 An unknown path is 404, no key 403, a wrong key 400, a wrong token 401, as at Google's door. Keys come in the header
 `x-goog-api-key` or the query (`key=`). The path for ephemeral tokens (`...Constrained`) takes those only, as
 `Authorization: Token` or `access_token=`; elsewhere a token is a Google Cloud account's, as `Authorization: Bearer`.
-`redact` and `read` keep what may be remembered.
+`redact` and `read` keep what may be remembered; `refusal` is what a
+refused client gets to read.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ _PATHS = re.compile(
     r"BidiGenerateContent(?P<constrained>Constrained)?"
     r"|/ws/google\.cloud\.aiplatform\.(?P<platform>v1|v1beta1)\.LlmBidiService/BidiGenerateContent"
 )
+_STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+           429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}  # fmt: skip
 _SECRET_HEADERS = frozenset({"x-goog-api-key", "authorization", "cookie", "proxy-authorization"})
 
 
@@ -65,6 +69,12 @@ def judge(target: str, headers: Mapping[str, str], *, key: str) -> tuple[int, st
     if not offered:
         return 403, "Method doesn't allow unregistered callers (callers without established identity)."
     return (200, "") if _same(offered, key) else (400, "API key not valid. Please pass a valid API key.")
+
+
+def refusal(status: int, sentence: str) -> bytes:
+    """Return the body of a refusal: the error object of Google's services, by which it is told from a proxy's."""
+    name = _STATUS.get(status, "INTERNAL")
+    return json.dumps({"error": {"code": status, "message": sentence, "status": name}}).encode()
 
 
 def redact(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

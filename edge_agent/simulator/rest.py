@@ -39,8 +39,6 @@ _PATH = re.compile(
 )
 _DOOR = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 _LIVE_ONLY = re.compile(r"live|native-audio")
-_STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
-           429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ class Rest:
         self.key = key
         self._on_request = on_request
         self._voiced = voiced
-        self._open_calls: dict[str, tuple[Turn, tuple[Step, ...]]] = {}
+        self._open_calls: dict[str, tuple[str, Turn, tuple[Step, ...]]] = {}  # by id: name, and what goes on
         self._calls = 0
 
     async def answer(self, target: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
@@ -133,11 +131,12 @@ class Rest:
         _check(body)
         responses = [part["functionResponse"] for part in _parts(contents, "functionResponse")]
         if responses and record.method == "generateContent":
-            newest = str(responses[-1].get("id", ""))
-            if newest in self._open_calls:
-                turn, steps = self._open_calls.pop(newest)
-                turn.responses.update({str(r.get("id", "")): r.get("response", {}) for r in responses})
-                return turn, steps
+            newest = responses[-1]
+            for identity, (name, turn, steps) in reversed(self._open_calls.items()):
+                if newest.get("id", identity) == identity and newest.get("name") == name:
+                    del self._open_calls[identity]
+                    turn.responses.update({str(one.get("id", identity)): one.get("response", {}) for one in responses})
+                    return turn, steps
         asked = contents[-1].get("parts", [])
         blobs = [part["inlineData"] for part in asked if "inlineData" in part]
         audio = b"".join(_sound(blob) for blob in blobs if blob.get("mimeType", "").startswith("audio/"))
@@ -204,7 +203,7 @@ class Rest:
     def _call(self, call: script.FunctionCall, turn: Turn, rest: tuple[Step, ...]) -> dict[str, Any]:
         self._calls += 1
         identity = call.id or f"rest-call-{self._calls}"
-        self._open_calls[identity] = (turn, rest)
+        self._open_calls[identity] = (call.name, turn, rest)
         signature = base64.b64encode(f"thought {self._calls}".encode()).decode()
         made = {"id": identity, "name": call.name, "args": call.args or {}}
         return {"functionCall": made, "thoughtSignature": signature}
@@ -340,5 +339,4 @@ def _answer(parts: list[dict[str, Any]], reason: str) -> bytes:
 
 
 def _error(status: int, message: str) -> tuple[int, bytes]:
-    name = _STATUS.get(status, "INTERNAL")
-    return status, json.dumps({"error": {"code": status, "message": message, "status": name}}).encode()
+    return status, handshake.refusal(status, message)

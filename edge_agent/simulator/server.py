@@ -496,12 +496,12 @@ class _Line:
 
 
 def _response(connection: ServerConnection, status: int, sentence: str, *, page: bool) -> Response:
-    response = connection.respond(http.HTTPStatus(status), sentence + "\n")
-    if page:
-        response.body = _PAGE
-        for name, value in (("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))):
-            del response.headers[name]
-            response.headers[name] = value
+    response = connection.respond(http.HTTPStatus(status), sentence)
+    response.body = _PAGE if page else handshake.refusal(status, sentence)
+    kind = "text/html" if page else "application/json; charset=UTF-8"
+    for name, value in (("Content-Type", kind), ("Content-Length", str(len(response.body)))):
+        del response.headers[name]
+        response.headers[name] = value
     return response
 
 

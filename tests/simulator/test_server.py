@@ -142,6 +142,7 @@ def test_a_bad_handshake_is_refused_like_google_does(path: str, headers: dict[st
             with pytest.raises(InvalidStatus) as caught:
                 await connect(twin.url + path, additional_headers=headers, proxy=None)
             assert caught.value.response.status_code == status
+            assert json.loads(caught.value.response.body)["error"]["code"] == status
             assert twin.refused == [status]
             assert twin.sessions == []
 
