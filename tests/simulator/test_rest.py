@@ -130,3 +130,27 @@ def test_behind_a_proxy_that_blocks_upgrades_requests_get_through(twin: SyncTwin
     twin.twin.blocked_with = None
     with connect(twin.url + DOOR, additional_headers={"x-goog-api-key": "test-key"}, proxy=None) as line:
         assert line.response is not None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_official_client_talks_with_it_functions_included(twin: SyncTwin) -> None:
+    genai = pytest.importorskip("google.genai", reason="the official SDK comes with the test extra")
+    switched = []
+
+    def set_light(on: bool) -> str:
+        """Switch the light."""
+        switched.append(on)
+        return "done"
+
+    twin.answer(Call((FunctionCall("set_light", {"on": True}),)), Say("It is on."))
+    options = genai.types.HttpOptions(base_url=f"http://127.0.0.1:{twin.twin.port}", api_version="v1beta")
+    client = genai.Client(api_key="test-key", http_options=options)
+    try:
+        wishes = genai.types.GenerateContentConfig(tools=[set_light], system_instruction="Be kind.")
+        answer = client.models.generate_content(model="gemini-3.6-flash", contents="light!", config=wishes)
+        assert (answer.text, switched) == ("It is on.", [True])
+        assert client.models.count_tokens(model="gemini-3.6-flash", contents=".").total_tokens == 1
+        with pytest.raises(genai.errors.ClientError, match="not supported for generateContent"):
+            client.models.generate_content(model="gemini-3.8-live", contents="hello")
+    finally:
+        client.close()
