@@ -55,6 +55,9 @@ class BadLine:
         self._secure = secure
         self._small = rate < math.inf
         self._listener = socket.socket()
+        if self._small:
+            _shrink(self._listener)
+        self._listener.bind(("127.0.0.1", 0))
         self._open: dict[Way, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
         self._left = math.inf
         self._pairs: set[_Pair] = set()
@@ -63,9 +66,6 @@ class BadLine:
     async def __aenter__(self) -> Self:
         self.heal()
         self._listener.setblocking(False)
-        if self._small:
-            _shrink(self._listener)
-        self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
         self._start(self._accept())
         return self

@@ -38,9 +38,14 @@ def run(story: Coroutine[Any, Any, T], *, seed: int = 1) -> T:
 
 def network() -> Network:
     """Return the network of the running loop."""
+    return running().network
+
+
+def running() -> VirtualLoop:
+    """Return the running loop."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop), "no virtual time here"
-    return loop.network
+    return loop
 
 
 class StandStill(RuntimeError):
@@ -104,10 +109,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Run in a thread; the clock stands still meanwhile."""
-        future = super().run_in_executor(executor, func, *args)
+        return self.stand_still(super().run_in_executor(executor, func, *args))
+
+    def stand_still(self, work: asyncio.Future[T]) -> asyncio.Future[T]:
+        """Let time stand still until a thread has done its work; returns the work."""
         self._jobs += 1
-        future.add_done_callback(self._job_done)
-        return future
+        work.add_done_callback(self._job_done)
+        return work
 
     async def shutdown_default_executor(self, *args: Any) -> None:
         """End the helper threads; the clock stands still meanwhile."""

@@ -146,10 +146,11 @@ class Sock:
 
     family = socket.AF_INET
 
-    def __init__(self, number: int, name: tuple[str, int]) -> None:
+    def __init__(self, number: int, name: tuple[str, int], peer: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.number = number
         self.options: dict[tuple[int, int], Any] = {}
         self._name = name
+        self._peer = peer
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         """Remember an option."""
@@ -162,6 +163,10 @@ class Sock:
     def getsockname(self) -> tuple[str, int]:
         """Return the address."""
         return self._name
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return the other side's address."""
+        return self._peer
 
     def fileno(self) -> int:
         """Return the number; the kernel does not know it."""
@@ -224,7 +229,7 @@ class Connection:
     """Two ends and the two ways between them."""
 
     def __init__(self, network: Network, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
-        self.near = End(self, loop, Sock(network.number(), ("127.0.0.1", 0)), peer=(host, port))
+        self.near = End(self, loop, Sock(network.number(), ("127.0.0.1", 0), (host, port)), peer=(host, port))
         self.far = End(self, loop, Sock(network.number(), (host, port)), peer=("127.0.0.1", 0))
         self.ends = (self.near, self.far)
         self.near.out = Way(network, loop, "up", self.near, self.far)
