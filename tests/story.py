@@ -31,6 +31,8 @@ class Story:
         self.done: list[do.Action] = []
         self.online = False
         """Connections come up by themselves, half a second after they were wanted."""
+        self.sends = True
+        """What is asked on an open line is written at once."""
         self._opening: float | None = None
         self.tell(ev.Ready())
 
@@ -41,6 +43,9 @@ class Story:
     def tell(self, event: ev.Event) -> list[do.Action]:
         self.last = self.machine.handle(event, self.now)
         self.done += self.last
+        asked = any(isinstance(action, do.CloseTurn | do.SendText) for action in self.last)
+        if self.machine.connected and (asked or isinstance(event, ev.LinkUp)) and self.sends:
+            self.done += self.machine.handle(ev.QuestionSent(), self.now)
         for action in self.last:
             if isinstance(action, do.Connect | do.Disconnect):
                 self._opening = self.now + 0.5 if isinstance(action, do.Connect) else None

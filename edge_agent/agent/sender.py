@@ -77,6 +77,11 @@ class Sender:
         self._fresh_from = 0
         self._least_waiting_ms = math.inf
 
+    @property
+    def all_asked(self) -> bool:
+        """True when what a person asked, aloud or in writing, has been written to its end."""
+        return not self._texts and (self._uplink.idle or not self._manual)
+
     def begin(self) -> None:
         """A turn or a connection begins."""
         self._fresh_from = self._captured()

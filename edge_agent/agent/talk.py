@@ -304,6 +304,8 @@ class Talk:
     def pump(self) -> None:
         """Write what the gate lets out, as far as the line takes it."""
         self._sender.pump()
+        if self.machine.asking and self._sender.all_asked:
+            self.tell(ev.QuestionSent())
         waiting = self.machine.connected and not self.uplink.idle
         self.engine.wake_loop((self.message_samples if self.uplink.turn_open else 1) if waiting else 0)
         if waiting:

@@ -24,6 +24,8 @@ class Answer:
 
     awaited: bool = False
     """Something was asked, and no sound of the answer has come yet."""
+    sent: bool = True
+    """What was asked has been written to the line."""
     due: float = 0.0
     """When an awaited answer is given up."""
     calls: int = 0
@@ -58,6 +60,7 @@ class Answer:
     def expect(self, now: float, patience_s: float) -> None:
         """A question is complete; an answer should begin within `patience_s`."""
         self.awaited = True
+        self.sent = False
         self.due = now + patience_s
         if self._discard_until is not None:
             self._discard_most = now + DISCARD_MOST_S
@@ -65,6 +68,10 @@ class Answer:
     def progress(self, now: float, patience_s: float) -> None:
         """The service is at work."""
         self.due = max(self.due, now + (WORK_S if self.working and not self.awaited else patience_s))
+
+    def nudged(self) -> None:
+        """The turn that the service was stuck in is interrupted, and ends empty: that end is not the answer."""
+        self.overtaken += 1
 
     def give_up(self) -> None:
         """No answer is waited for any more."""

@@ -24,6 +24,7 @@ class AnsweringRules(Steps):
         talking = self.rules.manual and self._turn is not None
         if self._answer.arrived(event.ms / 1000, self._now, talking=talking):
             self._sign_of_life()
+            self._line.worked()
             self._asked.clear()
             self._out.append(do.Play())
 
@@ -37,9 +38,10 @@ class AnsweringRules(Steps):
 
     def _answer_done(self, event: ev.AnswerDone) -> None:
         answer = self._answer
-        self._sign_of_life()
+        self._unanswered_since = None
         if not answer.turn_over(self._now, idle=event.idle or not self.in_conversation):
             return
+        self._sign_of_life()
         self._last_sound = self._now
         if answer.sounding:
             self._play_out()
@@ -63,7 +65,7 @@ class AnsweringRules(Steps):
         self._ending = None
         self._listen_after = False
         self._listening_since = self._last_sound = self._now
-        self._sign_of_life()
+        self._unanswered_since = None
         if self._answer.sounding:
             self._flush("voice")
         else:
@@ -113,6 +115,7 @@ class AnsweringRules(Steps):
         self._out.append(do.Report("healing", rung.name.lower()))
         if rung is Rung.NUDGE:
             self._out.append(do.Nudge())
+            answer.nudged()
             return
         self._ask_again()
         self._disconnect()

@@ -110,6 +110,11 @@ class LineSlow:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionSent:
+    """The last of what was asked, the end of a turn or a text, has been written to the line."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerAudio:
     """A piece of the spoken answer arrived, `ms` long; 0: an empty piece."""
 
@@ -253,6 +258,7 @@ Event = (
     | LinkDown
     | LineLeaving
     | Snapshot
+    | QuestionSent
     | LineSlow
     | AnswerAudio
     | AnswerProgress

@@ -97,6 +97,11 @@ class Facts:
         return self._line.up
 
     @property
+    def asking(self) -> bool:
+        """True on an open line while an answer is waited for, and what was asked may not yet have been written."""
+        return self._answer.awaited and not self._answer.sent and self._line.up
+
+    @property
     def degraded(self) -> bool:
         """True while the link takes only one question and answer at a time."""
         return self._line.degraded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.healing import Rung, wait_s
-from edge_agent.conversation.rules import OF_THE_LINE, SETTLED_BY_TRYING
+from edge_agent.conversation.rules import OF_THE_LINE, SETTLED_BY_TRYING, UNSENT_S
 from edge_agent.conversation.steps import Steps
 from edge_agent.errors import Fault
 
@@ -24,7 +24,8 @@ class LifelineRules(Steps):
                 self._disconnect()
             return
         self._line.known = True
-        self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
+        self._answer.sent = False
+        self._answer.due = self._now + UNSENT_S
         self._send_texts()
         if self.rung is Rung.RETELL and not self.resendable:
             self._out.append(do.Nudge())  # the story ends with the question
@@ -41,10 +42,12 @@ class LifelineRules(Steps):
         self._failure = None if event.fault is None else (event.fault, event.text)
         if event.fault is not None and event.fault in OF_THE_LINE:
             self._note(event.fault, event.text)
-        if self.in_conversation or self.rules.prewarm or self._line_faulty() or self._announcements:
-            self._line.retry(self._now, wait_s=event.wait_s)
         if self._needs_line():
             self._line.wanted_since = self._line.wanted_since or self._now
+        else:
+            self._out.append(do.Settle())  # nobody waits for an answer to what was sent
+        if self.in_conversation or self.rules.prewarm or self._line_faulty() or self._announcements:
+            self._line.retry(self._now, wait_s=event.wait_s)
 
     def _line_leaving(self, event: ev.LineLeaving) -> None:
         self._line.leave(event.time_left_s, self._now)
@@ -65,6 +68,10 @@ class LifelineRules(Steps):
         else:
             self._close_turn(None, "slow line")
             self._signal("slow line")
+
+    def _question_sent(self, _event: ev.QuestionSent) -> None:
+        self._answer.sent = True
+        self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
 
     # Deadlines.
 

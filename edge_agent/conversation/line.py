@@ -9,6 +9,7 @@ from collections.abc import Callable
 PATIENCE_S = 15.0  # speech older than this is not sent any more, so the person is told
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0  # bounds of the wait before a new try; full jitter below them
 HAND_OVER_S = 60.0  # so long before its end a connection is changed, to find a quiet moment in time
+WANTED_MOST_S = 2.0  # the longest wait while something waits to be sent: of its 15 s none should be slept away
 SOUND_S = 10.0  # a connection that lived this long was sound: losing it is no reason to wait longer than at first
 
 
@@ -51,11 +52,11 @@ class Line:
 
     @property
     def hopeless_at(self) -> float | None:
-        """When what waits for the line is too old to be sent; at once, if the next try comes later than that."""
+        """When what waits for the line is too old to be sent; at once, if the service wants no try before that."""
         if self.wanted_since is None:
             return None
         too_old = self.wanted_since + PATIENCE_S
-        return self.wanted_since if self.retry_at is not None and self.retry_at > too_old else too_old
+        return self.wanted_since if self.retry_at is not None and self._not_before > too_old else too_old
 
     def want(self, now: float) -> bool:
         """Something waits to be sent; True if a connection has to be opened for it now."""
@@ -105,11 +106,16 @@ class Line:
 
     def retry(self, now: float, *, wait_s: float = 0.0) -> None:
         """Plan the next try: a random wait below a bound that doubles with each failure, `wait_s` or more."""
-        bound = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0**self._attempts)
+        most_s = BACKOFF_MOST_S if self.wanted_since is None else WANTED_MOST_S
+        bound = min(most_s, BACKOFF_FIRST_S * 2.0**self._attempts)
         if wait_s:
             self._not_before = now + wait_s
         self.retry_at = max(now, self._not_before) + self._jitter() * bound
         self._attempts = min(self._attempts + 1, 16)
+
+    def worked(self) -> None:
+        """It carried an answer: losing it later is no reason to wait longer than at first."""
+        self._attempts = 0
 
     def hurry(self, now: float) -> None:
         """What made us wait may be over: the next try is due now."""

@@ -116,6 +116,7 @@ MOVES: tuple[Move, ...] = (
     Move(ev.LinkDown, AWAKE, "_link_down", AWAKE, "try again, or tell the person"),
     Move(ev.LineLeaving, AWAKE, "_line_leaving", AWAKE, "a new connection at the next quiet moment"),
     Move(ev.Snapshot, AWAKE, "_snapshot", AWAKE, "a new connection can go on from here"),
+    Move(ev.QuestionSent, AWAKE, "_question_sent", AWAKE, "from now on the answer is waited for"),
     Move(ev.NetworkBack, AWAKE, "_network_back", AWAKE, "a try that was waited for is made now"),
     Move(ev.LineSlow, BUSY, "_line_slow", BUSY | REST, "push-to-talk goes on sending; an open microphone is closed"),
     Move(

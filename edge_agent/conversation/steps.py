@@ -9,9 +9,9 @@ from edge_agent.conversation import actions as do
 from edge_agent.conversation import indicator
 from edge_agent.conversation.answer import Answer
 from edge_agent.conversation.facts import Facts, Turn
-from edge_agent.conversation.healing import Rung, wait_s
+from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
-from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING
+from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S
 from edge_agent.errors import Fault
 
 
@@ -163,7 +163,7 @@ class Steps(Facts):
 
     def _wait_for_answer(self) -> None:
         self._line.snapshot = False
-        self._answer.expect(self._now, wait_s(self.rung, self.rules.answer_timeout_s))
+        self._answer.expect(self._now, UNSENT_S)
 
     def _send_texts(self) -> None:
         """Send waiting text turns, unless a turn is being spoken: they follow it."""

@@ -103,7 +103,7 @@ def _possible(world: _World) -> list[ev.Event]:
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerGenerated(), ev.AnswerDone(), ev.AnswerDone(idle=False)]
         events += [ev.AnswerProgress(), ev.WorkDone(), ev.Interrupted(), ev.Heard(), ev.EndWished()]
-        events += [ev.LineLeaving(), ev.LineSlow()]
+        events += [ev.LineLeaving(), ev.LineSlow(), ev.QuestionSent()]
         events += [] if world.calls else [ev.ToolsCalled(1)]
     if world.calls:
         events.append(ev.ToolsSettled(1))

@@ -172,3 +172,36 @@ def test_a_line_lost_while_healing_is_told_as_what_it_is() -> None:
     story.wait(20)
     assert do.Say("offline") in story.done
     assert story.state == State.OFFLINE
+
+
+def test_the_end_of_the_turn_that_the_nudge_interrupts_is_not_the_answer() -> None:
+    story = ready(kiosk(answer_timeout_s=20.0, idle_timeout_s=100.0))
+    story.online = True
+    story.wait(6.1)
+    story.tell(ev.Interrupted())
+    story.tell(ev.AnswerDone())
+    assert story.machine.rung is Rung.NUDGE
+    assert do.Say("no_answer") not in story.done
+    story.wait(3.1)
+    assert do.Connect(resume=True) in story.done
+
+
+def test_an_answer_after_the_nudge_is_heard_though_the_old_turn_ended_empty_first() -> None:
+    story = ready(kiosk(answer_timeout_s=20.0))
+    story.wait(6.1)
+    story.tell(ev.Interrupted())
+    story.tell(ev.AnswerDone())
+    story.answer(2)
+    assert story.state == State.SPEAKING
+
+
+def test_the_ladder_waits_until_the_question_has_been_sent() -> None:
+    story = kiosk(answer_timeout_s=20.0)
+    story.sends = False
+    story.hold(8)
+    story.tell(ev.LinkUp())
+    story.wait(40)
+    assert not story.of(do.Nudge), "a nudge in the middle of the speech would cut it in two"
+    story.tell(ev.QuestionSent())
+    story.wait(6.1)
+    assert story.of(do.Nudge)

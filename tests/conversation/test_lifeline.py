@@ -173,3 +173,42 @@ def test_a_press_while_sound_is_held_back_does_not_say_it_listens() -> None:
     story.tell(ev.ToolsSettled(1, blocking=1))
     assert story.machine.light == "listening"
     assert story.state == State.LISTENING
+
+
+def test_speech_into_an_outage_of_twelve_seconds_finds_every_moment_of_its_return() -> None:
+    story = kiosk(idle_timeout_s=100.0)
+    story.press()
+    tries: list[float] = []
+    began = story.now
+    while story.now - began < 12:
+        for action in story.last:
+            if isinstance(action, do.Connect):
+                tries.append(story.now)
+        story.tell(ev.LinkDown(Fault.NETWORK, "no route"))
+        story.wait(story.machine.deadline - story.now if story.machine.deadline else 1.0)
+    assert story.machine.turn_open, "what is said is younger than fifteen seconds"
+    assert max(b - a for a, b in zip(tries, tries[1:], strict=False)) <= 2.0
+
+
+def test_a_line_that_is_cut_after_every_answer_is_opened_again_at_once_each_time() -> None:
+    story = kiosk(idle_timeout_s=100.0)
+    for _ in range(12):
+        story.hold(1)
+        story.wait(0.3)
+        story.tell(ev.LinkUp())
+        story.answer(1)
+        story.play_out(1)
+        story.tell(ev.LinkDown(Fault.NETWORK, "cut"))
+    assert story.machine.deadline is not None
+    assert story.machine.deadline - story.now <= 0.5
+
+
+def test_what_nobody_waits_for_is_not_sent_again_after_a_cut() -> None:
+    story = speaker()
+    story.press()
+    story.release()
+    story.tell(ev.LinkUp())
+    story.wait(2)
+    story.press()
+    assert story.state == State.IDLE
+    assert do.Settle() in story.tell(ev.LinkDown(Fault.NETWORK, "cut"))

@@ -256,6 +256,11 @@ class Device(RuleBasedStateMachine):
             self.tell(ev.Snapshot(resumable))
 
     @rule()
+    def the_question_is_written(self) -> None:
+        if self.link == "up":
+            self.tell(ev.QuestionSent())
+
+    @rule()
     def the_network_comes_back(self) -> None:
         self.tell(ev.NetworkBack())
 
@@ -345,6 +350,7 @@ def test_every_event_is_defined_in_every_state(state: State) -> None:
         ev.LineLeaving(),
         ev.LineSlow(),
         ev.Snapshot(),
+        ev.QuestionSent(),
         ev.NetworkBack(),
         ev.Announced("x", listen=True),
         ev.BudgetLow("x"),
