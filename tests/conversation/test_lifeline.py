@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from story import Story, kiosk, ready, speaker, whys
 
@@ -181,13 +183,11 @@ def test_speech_into_an_outage_of_twelve_seconds_finds_every_moment_of_its_retur
     tries: list[float] = []
     began = story.now
     while story.now - began < 12:
-        for action in story.last:
-            if isinstance(action, do.Connect):
-                tries.append(story.now)
+        tries.extend(story.now for action in story.last if isinstance(action, do.Connect))
         story.tell(ev.LinkDown(Fault.NETWORK, "no route"))
         story.wait(story.machine.deadline - story.now if story.machine.deadline else 1.0)
     assert story.machine.turn_open, "what is said is younger than fifteen seconds"
-    assert max(b - a for a, b in zip(tries, tries[1:], strict=False)) <= 2.0
+    assert max(b - a for a, b in itertools.pairwise(tries)) <= 2.0
 
 
 def test_a_line_that_is_cut_after_every_answer_is_opened_again_at_once_each_time() -> None:
