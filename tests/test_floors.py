@@ -23,8 +23,7 @@ FLOORS: dict[str, int] = {
     "__main__": 1, "cli": 1, "run": 1, "configure": 1,
     "agent": 2, "simulator": 2, "demo": 2, "bench": 2, "doctor": 2, "rehearsal": 2,
     "live": 3, "audio": 3, "vision": 3, "conversation": 3, "tools": 3, "ota": 3,
-    "errors": 4, "config": 4, "settings": 4, "mcp_table": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4,
-    "wake": 4, "service": 4,
+    "errors": 4, "config": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4, "wake": 4, "service": 4,
 }  # fmt: skip
 """Part of the program -> its floor, 1 at the top."""
 
@@ -32,12 +31,11 @@ STRANGERS = 3
 """The floor whose parts do not know each other; `agent` introduces them."""
 
 PURE = [
-    "errors", "settings", "voices", "conversation.*", "live.protocol", "live.messages", "live.models", "live.setup",
-    "live.endpoint", "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters", "audio.ring",
-    "audio.playback", "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns", "vision.jpeg",
-    "tools.declare", "tools.schema",
-    "service.verbs", "service.watchview", "tools.timers", "tools.walltime", "live.standard_question",
-    "live.standard_request",
+    "errors", "config.declaring", "voices", "conversation.*", "live.protocol", "live.messages", "live.models",
+    "live.setup", "live.endpoint", "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters",
+    "audio.ring", "audio.playback", "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns",
+    "vision.jpeg", "tools.declare", "tools.schema", "service.verbs", "service.watchview", "tools.timers",
+    "tools.walltime", "live.standard_question", "live.standard_request",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
 

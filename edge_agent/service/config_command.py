@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.config import DEFAULT_PATH, Config, load, settings
+from edge_agent.config.declaring import Setting, named_tables
 from edge_agent.errors import EXIT_CONFIG, EXIT_OK, EXIT_USAGE, ConfigError
-from edge_agent.settings import Setting, named_tables
 from edge_agent.voices import VOICES
 
 _EFFECTS = {

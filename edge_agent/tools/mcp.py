@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from edge_agent.mcp_table import McpServer
+from edge_agent.config.mcp import McpServer
 from edge_agent.tools import secret
 from edge_agent.tools.declare import Tool
 from edge_agent.tools.mcp_server import Server

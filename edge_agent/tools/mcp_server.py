@@ -21,8 +21,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+from edge_agent.config.mcp import McpServer
 from edge_agent.errors import ConfigError, NetworkError, Stop
-from edge_agent.mcp_table import McpServer
 from edge_agent.tools import mcp_child, mcp_http
 from edge_agent.tools.declare import CannotDeclare, Options
 from edge_agent.tools.mcp_words import MAX_SENTENCE, Lost, first_error, reason, refusal, value

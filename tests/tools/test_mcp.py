@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.mcp_table import McpServer
+from edge_agent.config.mcp import McpServer
 from edge_agent.tools.mcp import McpTools
 from edge_agent.tools.runner import Answer, Call, ToolRunner
 

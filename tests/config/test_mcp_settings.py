@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import Config, adopt, changes, load, parse
+from edge_agent.config.declaring import Setting, named_tables
+from edge_agent.config.mcp import McpServer, reach
 from edge_agent.errors import ConfigError
-from edge_agent.mcp_table import McpServer, reach
 from edge_agent.service import config_command
 from edge_agent.service.config_command import as_toml
-from edge_agent.settings import Setting, named_tables
 
 _HOME = """
 [mcp.home]

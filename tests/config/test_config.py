@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import Config, adopt, changes, load, parse, settings
+from edge_agent.config.declaring import Setting
 from edge_agent.errors import ConfigError
 from edge_agent.service.config_command import as_toml
-from edge_agent.settings import Setting
 
 _SETTINGS = list(settings(Config()))
 
