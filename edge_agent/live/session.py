@@ -191,7 +191,7 @@ class Session:
         if not resume or retell or now - self._handle_at > HANDLE_S:
             self.forget()
         self._number += 1
-        story = tuple(self._story()) if resume and self._handle is None else ()
+        story = tuple(self._story()) if resume else ()
         self._opening = asyncio.get_running_loop().create_task(self._open(self._number, story))
 
     def send(self, frame: bytes) -> None:
@@ -260,37 +260,49 @@ class Session:
         self._resumed_at = None if handle is None or degraded else asyncio.get_running_loop().time()
         connection.on_writable = self._writable
         lasts_s = min(order.lasts_s, BLOCKED_S) if degraded else order.lasts_s
-        told = bool(story) and not degraded
-        self._on_up(Up(handle is not None and not degraded, retold=told, degraded=degraded, lasts_s=lasts_s))
+        resumed = handle is not None and not degraded
+        self._on_up(Up(resumed, retold=bool(story) and not resumed, degraded=degraded, lasts_s=lasts_s))
 
     async def _opened(
         self, number: int, handle: str | None, story: Sequence[tuple[str, str]]
     ) -> tuple[Order, Line, bool]:
         """Return the order, the connection it led to, and whether that is only the standard way."""
-        order = await self._prepare(handle, bool(story))
         standard = self._standard()
-        loop = asyncio.get_running_loop()
-        if standard is not None and self._blocked >= BLOCKED_MOST and loop.time() < self._blocked_until:
-            return order, await self._open_standard(standard, order, number), True
+        if standard is not None and self._known_blocked():
+            return await self._opened_standard(standard, number, story)
+        order = await self._prepare(handle, bool(story) and handle is None)
         try:
             connection = await self._open_live(order, number)
         except Blocked:
             self._blocked += 1
             if standard is None or self._blocked < BLOCKED_MOST:
                 raise
-            self._blocked_until = loop.time() + BLOCKED_S
-            return order, await self._open_standard(standard, order, number), True
+            self._blocked_until = asyncio.get_running_loop().time() + BLOCKED_S
+            return await self._opened_standard(standard, number, story)
         except CredentialError:
             self._blocked = 0
             if not order.renew():
                 raise
-            order = await self._prepare(handle, bool(story))
+            order = await self._prepare(handle, bool(story) and handle is None)
             connection = await self._open_live(order, number)
         except AgentError:
             self._blocked = 0
             raise
         self._blocked = 0
         return order, connection, False
+
+    def _known_blocked(self) -> bool:
+        return self._blocked >= BLOCKED_MOST and asyncio.get_running_loop().time() < self._blocked_until
+
+    async def _opened_standard(
+        self, standard: Opener, number: int, story: Sequence[tuple[str, str]]
+    ) -> tuple[Order, Line, bool]:
+        """Open the way without WebSockets: it knows no handles, so it is told the story so far."""
+        order = await self._prepare(None, bool(story))
+        connection = await standard(
+            order, lambda event: self._event(number, event), lambda error: self._closed(number, error)
+        )
+        return order, connection, True
 
     async def _open_live(self, order: Order, number: int) -> Line:
         return await LiveConnection.open(
@@ -302,11 +314,6 @@ class Session:
             ssl_context=self._ssl_context,
             proxy=order.proxy,
             tap=self._tap,
-        )
-
-    async def _open_standard(self, standard: Opener, order: Order, number: int) -> Line:
-        return await standard(
-            order, lambda event: self._event(number, event), lambda error: self._closed(number, error)
         )
 
     def _event(self, number: int, event: ServerEvent) -> None:

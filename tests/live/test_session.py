@@ -353,7 +353,8 @@ def test_blocked_three_times_the_standard_way_is_taken_and_the_live_one_when_it_
             bench.url = f"ws://127.0.0.1:{port}"
             plain: list[Plain] = []
 
-            async def standard(_order: Order, _on_event: object, _on_closed: object) -> Line:
+            async def standard(order: Order, _on_event: object, _on_closed: object) -> Line:
+                order.protocol.receive('{"setupComplete":{}}')
                 plain.append(Plain())
                 return plain[-1]
 
@@ -366,8 +367,12 @@ def test_blocked_three_times_the_standard_way_is_taken_and_the_live_one_when_it_
             assert bench.ups[0].degraded
             assert bench.ups[0].lasts_s == 300.0, "then the live way is tried again"
             assert bench.session.writable
+            bench.told = [("user", "My name is Ada.")]
+            bench.session.restore("a-handle", age_s=0.0)
             bench.session.connect(resume=True)
             await bench.until(lambda: len(bench.ups) == 2)
+            assert bench.handles[-1] is None, "the standard way knows no handles"
+            assert b"My name is Ada." in plain[1].sent[0]
             assert len(plain) == 2, "while it is known to be blocked, nobody waits for another refusal"
             assert not plain[0].is_open
             bench.url, bench.session._blocked_until = twin.url, 0.0
