@@ -2,7 +2,8 @@
 
     session = Session(..., standard=Fallback(lambda: config, tap=tap, ssl_context=None).opener)
 
-`opener()` gives what opens such a connection for an order, or None where the owner wants none (`live.fallback = ""`).
+`opener()` gives what opens such a connection for an order, or None where the owner wants none (`live.fallback = ""`) or
+the credential is good for the Live API only (`ephemeral:`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Fallback:
 
     def opener(self) -> Opener | None:
         """Return what opens a connection for an order; None where there is to be none."""
-        return self._open if self._config().live.fallback else None
+        live = self._config().live
+        # A broker's tokens open the Live API and nothing else.
+        return self._open if live.fallback and not live.credential.startswith("ephemeral:") else None
 
     async def speak(self, text: str, language: str) -> tuple[bytes, int] | None:
         """Speak a text by the device's own voice; `language` is a BCP-47 code, "" for the language of its prompts."""

@@ -376,7 +376,7 @@ def test_blocked_three_times_the_standard_way_is_taken_and_the_live_one_when_it_
             assert len(plain) == 2, "while it is known to be blocked, nobody waits for another refusal"
             assert not plain[0].is_open
             bench.url, bench.session._blocked_until = twin.url, 0.0
-            bench.session.connect(resume=True)
+            bench.session.connect(resume=False)
             await bench.until(lambda: len(bench.ups) == 3)
             assert not bench.ups[2].degraded
             await bench.session.close()
