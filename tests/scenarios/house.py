@@ -1,0 +1,232 @@
+"""A device at home for an afternoon: it lives in virtual time, is asked, commanded, switched off and on again.
+
+    async def story(house: House) -> None:
+        await house.talk()                                   # a question, and its answer heard to the end
+        await house.ctl("say", text="Dinner is ready.")      # over the control socket, as `edge-agent ctl` does
+        assert house.spoke("Dinner is ready.")               # by the device's own voice
+        await house.restart()
+
+    live_in(tmp_path, shown, story, script=Script(rules=(answering("Hello."),)))
+
+The wall clock goes with the loop's, and the date is the story's (`house.date`). Everything the device tells is added to
+what must not hold its key: control answers, watched events, metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from harness import KEY, coded_noise, find, pcm, s16
+from numpy.typing import NDArray
+from showing import Shown
+from virtual.device import VirtualDevice
+from virtual.loop import run
+from virtual.sound import RATE_HZ, Utterance
+
+from edge_agent import prompts
+from edge_agent.agent import alarms, memory
+from edge_agent.simulator import Hear, Rule, Say, Script, Twin, When
+
+WALL_S = 1_800_000_000.0
+"""The wall clock at the loop's zero: January 2027, later than any check of a clock that was never set."""
+
+SAME = 0.9  # correlation of coded noise that is heard or delivered whole; of another one below 0.2
+SAME_VOICE = 0.75  # of a sentence of the device's own, over which a cue may sound; of another one below 0.3
+
+
+def coded(seconds: float, seed: int) -> bytes:
+    """Sound of an answer, 24 kHz s16le, that can be told from every other."""
+    return s16(coded_noise(seconds, seed=seed), rate=RATE_HZ, to_rate=24_000)
+
+
+def answer(text: str = "Hello there.", *, seconds: float = 1.5, seed: int = 1, **more: Any) -> Say:
+    """The step that speaks: coded noise, with these words as its caption."""
+    return Say(text, sound=coded(seconds, seed), **more)
+
+
+def answering(text: str = "Hello there.", *, heard: str = "a question", when: When | None = None, **more: Any) -> Rule:
+    """The rule that understands `heard` and answers it."""
+    return Rule((Hear(heard), answer(text, **more)), when=when or When())
+
+
+def voice(text: str) -> NDArray[np.float64]:
+    """A sentence in the device's own voice, 48 kHz."""
+    speech = prompts.speak(text, "en")
+    assert speech is not None, "no espeak-ng on this machine"
+    return pcm(s16(pcm(speech.pcm), rate=speech.rate, to_rate=RATE_HZ))
+
+
+class House:
+    """What a story plays with; `device` is another one after `restart`."""
+
+    def __init__(self, folder: Path, twin: Twin, shown: Shown, tables: dict[str, Any]) -> None:
+        self.twin = twin
+        self.date = (2027, 1, 15)
+        self.folder = folder
+        self._shown = shown
+        self._tables = tables
+        self._life = contextlib.AsyncExitStack()
+        (folder / "key").write_text(KEY)
+        (folder / "key").chmod(0o600)
+
+    async def switch_on(self) -> None:
+        """Start the device."""
+        self.device = await self._life.enter_async_context(VirtualDevice(self.folder, self.twin, **self._tables))
+        await asyncio.sleep(1.0)
+
+    async def switch_off(self) -> None:
+        """End it, in good order."""
+        self._shown.add("metrics", self.device.agent.metrics.text())
+        self._shown.add("watch", [json.dumps(event) for event in self.device.events])
+        await self._life.aclose()
+
+    async def restart(self) -> None:
+        """Off and on again."""
+        await self.switch_off()
+        await self.switch_on()
+
+    async def ctl(self, verb: str, **parameters: Any) -> dict[str, Any]:
+        """What `edge-agent ctl` is answered; a refusal is an error."""
+        told = await self._request(verb, parameters)
+        assert told["ok"], told
+        return told
+
+    async def refused(self, verb: str, **parameters: Any) -> str:
+        """The sentence with which `edge-agent ctl` is refused."""
+        told = await self._request(verb, parameters)
+        assert not told["ok"], told
+        return str(told["error"])
+
+    async def ask(self, seconds: float = 1.5) -> Utterance:
+        """Ask something aloud, with the button held; with an open microphone it is opened first."""
+        if self.device.tree["mode"] == "kiosk":
+            return await self.device.ask_aloud(seconds)
+        if not self.device.agent.talk.machine.turn_open:
+            await self.device.tap()
+            await self.device.until(state="listening")
+        return await self.device.say_aloud(seconds)
+
+    async def answered(self, within_s: float = 30.0) -> None:
+        """Wait until an answer begins, and until it has been heard."""
+        await self.device.until(state="speaking", within_s=within_s)
+        await self.device.until(lambda status: status["state"] != "speaking", within_s=within_s)
+        await asyncio.sleep(0.3)
+
+    async def talk(self, seconds: float = 1.5) -> Utterance:
+        """Ask something, and hear the answer."""
+        said = await self.ask(seconds)
+        await self.answered()
+        return said
+
+    async def sessions(self, number: int, within_s: float = 60.0) -> None:
+        """Wait until the service has so many sessions, and the device stands on the last."""
+        await self.twin.wait_for(lambda t: len(t.sessions) >= number and t.session.setup, timeout_s=within_s)
+        await self.device.until(connected=True, within_s=within_s)
+
+    def whys(self, event: str) -> list[str]:
+        """The reasons that watchers were told with these events."""
+        return [one["why"] for one in self.device.events if one["event"] == event]
+
+    def prompted(self) -> list[str]:
+        """The names of the sentences the device has spoken of itself, but for its greeting."""
+        return [name for _, name in self.device.prompts if name != "ready"]
+
+    def lit(self) -> list[str]:
+        """Every light that was shown, in order."""
+        return [light for _, light in self.device.lights]
+
+    def figure(self, name: str) -> Any:
+        """A figure of the metrics."""
+        return self.device.agent.metrics.figures().get(name)
+
+    def spoke(self, text: str) -> bool:
+        """True if the loudspeaker has played this sentence in the device's own voice, whole."""
+        return self._heard(voice(text), SAME_VOICE)
+
+    def played(self, step: Say) -> bool:
+        """True if the loudspeaker has played this answer, whole."""
+        assert step.sound is not None
+        return self._heard(pcm(s16(pcm(step.sound), rate=24_000, to_rate=RATE_HZ)), SAME)
+
+    def delivered(self, said: Utterance, session: int = -1) -> bool:
+        """True if a turn of this session holds what was said, whole."""
+        turns = [pcm(turn) for turn in self.twin.sessions[session].audio_turns]
+        return any(len(turn) >= len(said.sent) and find(said.sent, turn)[1] > SAME for turn in turns)
+
+    def received(self) -> int:
+        """Bytes of microphone sound that ever reached the service."""
+        return sum(len(session.audio) for session in self.twin.sessions)
+
+    def told(self) -> str:
+        """What happened lately, a line for each event: the device's, and what the service saw."""
+        lines = [
+            (event["t"], " ".join(f"{key}={value}" for key, value in event.items() if key not in {"t", "audio_s"}))
+            for event in self.device.events
+            if event["event"] not in {"level", "latency"}
+        ]
+        for record in self.twin.sessions[-4:]:
+            said = [mark for mark in record.marks if mark.kind != "audio"]
+            lines += [(mark.t, f"    {record.number} {mark.who} {mark.kind} {mark.detail or ''}") for mark in said]
+        return "\n".join(f"{t:9.2f} {what[:160]}" for t, what in sorted(lines)[-70:])
+
+    def _heard(self, wanted: NDArray[np.float64], same: float) -> bool:
+        heard = self.device.air.heard
+        return len(heard) >= len(wanted) and find(wanted, heard)[1] > same
+
+    async def _request(self, verb: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        reader, writer = await asyncio.open_unix_connection(self.device.tree["control"]["socket"])
+        try:
+            writer.write(json.dumps({"do": verb, **parameters}).encode() + b"\n")
+            told: dict[str, Any] = json.loads(await reader.readline())
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        self._shown.add(f"ctl {verb}", told)
+        return told
+
+
+def live_in(
+    folder: Path,
+    shown: Shown,
+    story: Callable[[House], Awaitable[None]],
+    *,
+    script: Script | None = None,
+    unforgiven: bool = True,
+    **tables: Any,
+) -> None:
+    """Play a story in virtual time; `unforgiven`: the service may find no fault with the device."""
+
+    async def whole() -> None:
+        clock = asyncio.get_running_loop().time
+
+        def wall() -> float:
+            return WALL_S + clock()
+
+        wished = script or Script(rules=(answering(),))
+        async with Twin(wished, key=KEY, clock=clock) as twin:
+            house = House(folder, twin, shown, tables)
+            with (
+                mock.patch("edge_agent.agent.spending.local_date", side_effect=lambda: house.date),
+                mock.patch.dict(memory.Memory.__init__.__kwdefaults__, wall=wall),
+                mock.patch.dict(alarms.Alarms.__init__.__kwdefaults__, wall=wall),
+            ):
+                await house.switch_on()
+                try:
+                    await story(house)
+                except (AssertionError, TimeoutError) as error:
+                    error.add_note(house.told())
+                    raise
+                finally:
+                    await house.switch_off()
+            assert not twin.errors
+            if unforgiven:
+                assert not [one for session in twin.sessions for one in session.violations]
+
+    run(whole())
