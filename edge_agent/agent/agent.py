@@ -24,7 +24,7 @@ from edge_agent.agent import wishes
 from edge_agent.agent.alarms import EARLIEST, Alarms
 from edge_agent.agent.commands import Commands
 from edge_agent.agent.figures import sample_figures
-from edge_agent.agent.flight import Flight
+from edge_agent.agent.flight import Flight, RecordedFlight
 from edge_agent.agent.helpers import Helpers
 from edge_agent.agent.memory import Memory
 from edge_agent.agent.reports import Reports
@@ -84,7 +84,9 @@ class Agent:
         remembered = self.memory.state
         self.volume = config.audio.volume if remembered.volume is None else remembered.volume
         self.flight = (
-            Flight(config.recorder, metrics=self.metrics, clock=self._loop.time) if config.recorder.folder else None
+            RecordedFlight(config.recorder, metrics=self.metrics, clock=self._loop.time)
+            if config.recorder.folder
+            else Flight()
         )
         self._captions = Captions(Path(config.captions.file) if config.captions.file else None)
         self._reports = Reports(
@@ -92,7 +94,7 @@ class Agent:
             self._captions,
             clock=self._loop.time,
             audio_s=lambda: self.sound.audio_s if self.sound else 0.0,
-            told=None if self.flight is None else self.flight.told,
+            told=self.flight.told,
         )
         self.talk = Talk(
             lambda: self.config,
@@ -136,6 +138,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._last_state = ""
         self._watching = False
+        self._next_check: asyncio.TimerHandle | None = None
         self._lifeless: dict[Fault, str] = {}
         self._helpers = Helpers()
         self._loop.set_default_executor(self._helpers)
@@ -202,7 +205,7 @@ class Agent:
         self._watching = True
         self.button.watch(self.panel)
         self._notifier.ready(f"{self.config.mode}: {talk.machine.shown_state}")
-        self._loop.call_later(CHECK_S, self._check)
+        self._next_check = self._loop.call_later(CHECK_S, self._check)
 
     async def _first_block(self) -> None:
         """Wait until sound flows, or a device has said why it does not; no longer than `START_S`."""
@@ -215,6 +218,8 @@ class Agent:
     async def _end(self) -> None:
         until = self._loop.time() + END_S
         self._notifier.stopping()
+        if self._next_check is not None:
+            self._next_check.cancel()  # from here on the sound thread may rest
         self.button.close()
         if self._light is not None:
             self._light.close()
@@ -256,12 +261,11 @@ class Agent:
 
     def _check(self) -> None:
         """Once a second: are the streams alive? Only then the watchdog is told so."""
-        self._loop.call_later(CHECK_S, self._check)
+        self._next_check = self._loop.call_later(CHECK_S, self._check)
         if self.talk.machine.state in BUSY:
             self.metrics.count("talk_seconds", CHECK_S)
         self.talk.spending.second()
-        if self.flight is not None:
-            self.flight.second()
+        self.flight.second()
         if self.sound is None:
             return
         now = self._loop.time()
@@ -326,8 +330,7 @@ class Agent:
             self.button.level(down, at)
 
     def _edge(self, edge: Edge) -> None:
-        if self.flight is not None:
-            self.flight.button(down=edge.down)
+        self.flight.button(down=edge.down)
         if edge.down:
             self.talk.press(edge.t)
         else:
@@ -364,8 +367,6 @@ class Agent:
         Raises:
             Stop: it is switched off, or the file could not be written.
         """
-        if self.flight is None:
-            raise Stop("The flight recorder is off; name a folder in recorder.folder and start the device again.")
         path = await self.flight.write("asked for")
         if path is None:
             raise Stop("The flight recorder could not write its file; the log says why.")

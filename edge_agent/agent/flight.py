@@ -1,6 +1,6 @@
 """What the flight recorder is told of a running device, and when it writes a file.
 
-    flight = Flight(config.recorder, metrics=metrics, clock=loop.time)     # only where recorder.folder is set
+    flight = RecordedFlight(config.recorder, metrics=metrics, clock=loop.time)     # Flight() without recorder.folder
     flight.tap("up", frame)                       # every message of the line
     flight.link_up(resumed=False); flight.link_down(error)
     flight.decided(event, actions, state)         # every step of the conversation
@@ -35,7 +35,7 @@ from typing import Any
 from edge_agent.config import Recorder as Settings
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, Stop
 from edge_agent.service.metrics import Metrics
 from edge_agent.service.recorder import Recorder
 
@@ -52,6 +52,48 @@ _OWN_TALES = frozenset({"state", "light", "turn", "connection", "conversation", 
 
 
 class Flight:
+    """What a device tells of itself; by itself it keeps nothing of that."""
+
+    tap: Callable[[str, bytes], None] | None = None
+    """Sees every message of the line, as ("up" or "down", message)."""
+
+    def link_up(self, *, resumed: bool) -> None:
+        """A connection is set up."""
+
+    def link_down(self, error: AgentError) -> None:
+        """A connection could not be opened, or was lost; a close code and its reason are the service's."""
+
+    def link_closed(self) -> None:
+        """The device closed the connection itself."""
+
+    def decided(self, event: ev.Event, actions: Iterable[do.Action], state: str) -> None:
+        """The conversation took an event."""
+
+    def told(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Watchers are told something."""
+
+    def button(self, *, down: bool) -> None:
+        """The button moved."""
+
+    def second(self) -> None:
+        """A second has passed."""
+
+    def visitor_left(self) -> None:
+        """A visitor's conversation is over, and what it held is wiped."""
+
+    async def write(self, why: str) -> Path | None:  # noqa: ARG002  nothing is there to be written
+        """Write a file now; returns it, None if it could not be written (the log says why).
+
+        Raises:
+            Stop: the recorder is off.
+        """
+        raise Stop("The flight recorder is off; name a folder in recorder.folder and start the device again.")
+
+    async def close(self) -> None:
+        """Wait for files that are being written."""
+
+
+class RecordedFlight(Flight):
     """One device's recorder, and the occasions.
 
     Args:

@@ -22,13 +22,12 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from edge_agent import prompts
 from edge_agent.agent.calls import Calls
 from edge_agent.agent.eyes import Eyes
+from edge_agent.agent.fallback import Fallback
 from edge_agent.agent.flight import Flight
 from edge_agent.agent.hearing import Hearing
 from edge_agent.agent.memory import Memory
@@ -37,6 +36,7 @@ from edge_agent.agent.reports import Reports
 from edge_agent.agent.sender import Sender
 from edge_agent.agent.spending import Spending
 from edge_agent.agent.story import Story
+from edge_agent.agent.voice import Voice
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
 from edge_agent.audio.levels import Level
@@ -52,7 +52,7 @@ from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
 from edge_agent.live import events as heard
 from edge_agent.live import models
-from edge_agent.live.session import Line, Opener, Order, Session, Up
+from edge_agent.live.session import Order, Session, Up
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
@@ -76,7 +76,7 @@ class Talk:
         volume: in force.
         show: plays a light pattern by name.
         on_state: told after every event, when the shown state may have changed.
-        flight: the flight recorder; None where it is off.
+        flight: the flight recorder.
         ssl_context: for wss; the system's trust store if None.
     """
 
@@ -91,7 +91,7 @@ class Talk:
         volume: int,
         show: Callable[[str], None],
         on_state: Callable[[], None],
-        flight: Flight | None = None,
+        flight: Flight,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         now = config()
@@ -135,10 +135,9 @@ class Talk:
         self._stopwatch = Stopwatch(metrics, reports.latency)
         self._memory = memory
         self._flight = flight
-        self._ssl_context = ssl_context
         self._light = show
         self._on_state = on_state
-        self._prompts: set[asyncio.Task[None]] = set()
+        self._voice = Voice(config, engine=self.engine, reports=reports)
         self._sender = Sender(
             self.uplink,
             session=lambda: self.session,
@@ -177,8 +176,8 @@ class Talk:
             on_up=self._link_up,
             on_down=self._link_down,
             story=self._told,
-            standard=self._standard,
-            tap=None if flight is None else flight.tap,
+            standard=Fallback(config, tap=flight.tap, ssl_context=ssl_context).opener,
+            tap=flight.tap,
             ssl_context=ssl_context,
         )
         if kept is not None:
@@ -204,8 +203,7 @@ class Talk:
             return
         now = self._loop.time()
         actions = self.machine.handle(event, now)
-        if self._flight is not None:
-            self._flight.decided(event, actions, self.machine.state)
+        self._flight.decided(event, actions, self.machine.state)
         for action in actions:
             try:
                 self._do(action, now)
@@ -264,15 +262,11 @@ class Talk:
         self._sender.drop_texts()
         self.uplink.forget()
         await self.calls.close()
-        prompts_under_way = list(self._prompts)
-        self._hush()
-        if prompts_under_way:
-            await asyncio.wait(prompts_under_way)
+        await self._voice.close()
         self.spending.close()
         await self.session.close()
         await self.eyes.close()
-        if self._flight is not None:
-            await self._flight.close()
+        await self._flight.close()
 
     def sample(self) -> int:
         """Where capture stands now, in capture samples."""
@@ -321,8 +315,7 @@ class Talk:
 
     def _link_up(self, up: Up) -> None:
         self.spending.connected()
-        if self._flight is not None:
-            self._flight.link_up(resumed=up.resumed)
+        self._flight.link_up(resumed=up.resumed)
         self._stopwatch.connected(self._loop.time())
         self._metrics.count("connections")
         again = self.machine.rung is not Rung.NONE  # the question was not answered: it is sent whole, whatever else
@@ -332,8 +325,7 @@ class Talk:
 
     def _link_down(self, error: AgentError) -> None:
         self._line_gone()
-        if self._flight is not None:
-            self._flight.link_down(error)
+        self._flight.link_down(error)
         self._metrics.count("reconnects", cause=error.kind or type(error).__name__)
         final = isinstance(error, Stop | ConfigError)
         fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
@@ -350,38 +342,6 @@ class Talk:
         if models.profile_for(self._config().live.model).client_content == "never":
             return ()
         return self.story.turns(question=not self.machine.resendable)
-
-    def _standard(self) -> Opener | None:
-        """Return the way round blocked WebSockets, if the owner wants one."""
-        model = self._config().live.fallback
-        if not model:
-            return None
-
-        async def opened(
-            order: Order,
-            on_event: Callable[[heard.ServerEvent], None],
-            on_closed: Callable[[AgentError | None], None],
-        ) -> Line:
-            from edge_agent.live.standard import StandardConnection  # noqa: PLC0415  with its HTTP, only when needed
-
-            return await StandardConnection.open(
-                endpoint=order.endpoint,
-                headers=order.headers,
-                protocol=order.protocol,
-                model=model,
-                speak=self._voice,
-                on_event=on_event,
-                on_closed=on_closed,
-                proxy=order.proxy,
-                ssl_context=self._ssl_context,
-                tap=None if self._flight is None else self._flight.tap,
-            )
-
-        return opened
-
-    async def _voice(self, text: str, language: str) -> tuple[bytes, int] | None:
-        speech = await asyncio.to_thread(prompts.speak, text, language or self._config().conversation.prompts)
-        return None if speech is None else (speech.pcm, speech.rate)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:
@@ -402,11 +362,10 @@ class Talk:
             case do.Disconnect():
                 self.session.disconnect()
                 self._line_gone()
-                if self._flight is not None:
-                    self._flight.link_closed()
+                self._flight.link_closed()
             case do.OpenTurn(turn=turn, start=start):
                 self.uplink.open(turn, max(start, self.sample()) if self.engine.prompt_ms else start)
-                self._hush()
+                self._voice.hush()
                 self._sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
@@ -446,9 +405,9 @@ class Talk:
                 if self._config().audio.cues:
                     self.engine.cue(name)
             case do.Say(prompt=prompt):
-                self._speak_soon(self._prompt(prompt))
+                self._voice.prompt(prompt)
             case do.Announce(text=text):
-                self._speak_soon(self._announcement(text))
+                self._voice.announce(text)
             case do.Ring(on=on):
                 self.on_ring(on)
             case do.Report():
@@ -480,7 +439,7 @@ class Talk:
             self._memory.keep_handle(None, "")
         self.story.wipe()
         self.spending.settle()
-        if self._flight is not None and self._config().mode == "kiosk":
+        if self._config().mode == "kiosk":
             self._flight.visitor_left()
         self.uplink.forget()
         self.engine.wipe()
@@ -490,27 +449,6 @@ class Talk:
         self._captions.wipe()
         self._sender.drop_texts()
         self._metrics.count("conversations")
-
-    def _speak_soon(self, speaking: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(speaking)
-        self._prompts.add(task)
-        task.add_done_callback(self._prompts.discard)
-
-    async def _prompt(self, name: str) -> None:
-        config = self._config()
-        sentence = prompts.load(config.conversation.prompts, config.prompts_folder).sentence(name)
-        self._reports.publish("prompt", name=name, text=sentence.text)
-        await self.speak(sentence.text, sentence.language)
-
-    async def _announcement(self, text: str) -> None:
-        self._reports.publish("announcement", text=text)
-        await self.speak(text, self._config().conversation.prompts)
-
-    async def speak(self, text: str, language: str) -> None:
-        """Speak with the device's own voice, after what is being played."""
-        speech = await asyncio.to_thread(prompts.speak, text, language)
-        if speech is not None:
-            self.engine.say(speech.pcm, rate=speech.rate)
 
     # Plumbing.
 
@@ -535,12 +473,6 @@ class Talk:
     def _due(self) -> None:
         self._timer = None
         self.tell(ev.Tick())
-
-    def _hush(self) -> None:
-        """Stop the device's own sentences: what a person says now must not be mixed with them."""
-        for task in self._prompts:
-            task.cancel()
-        self.engine.hush()
 
 
 def rules(config: Config) -> Rules:

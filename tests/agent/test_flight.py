@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge_agent.agent.flight import Flight
+from edge_agent.agent.flight import Flight, RecordedFlight
 from edge_agent.config import Recorder as Settings
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.errors import ConnectionEnded, Fault, NetworkError
+from edge_agent.errors import ConnectionEnded, Fault, NetworkError, Stop
 from edge_agent.service.metrics import Metrics
 
 
@@ -24,7 +24,9 @@ class Plane:
         self.now = 10.0
         self.folder = folder
         self.metrics = Metrics()
-        self.flight = Flight(Settings(folder=str(folder), **settings), metrics=self.metrics, clock=lambda: self.now)
+        self.flight = RecordedFlight(
+            Settings(folder=str(folder), **settings), metrics=self.metrics, clock=lambda: self.now
+        )
 
     def entries(self) -> list[dict[str, Any]]:
         path = asyncio.run(self.flight.write("test"))
@@ -120,3 +122,17 @@ def test_a_visitors_words_go_with_the_visitor(tmp_path: Path, captions: bool) ->
     assert ("hello there" in json.dumps(plane.entries())) is captions
     plane.flight.visitor_left()
     assert bool(plane.entries()) is not captions
+
+
+def test_a_device_that_records_nothing_is_told_the_same_and_says_so_when_asked(plane: Plane) -> None:
+    off = Flight()
+    off.link_up(resumed=False)
+    off.link_down(NetworkError("Cut."))
+    off.decided(ev.Pressed(0), [], "listening")
+    off.told("fault", {"code": 1, "text": "No network."})
+    off.second()
+    assert off.tap is None, "the line copies nothing for nobody"
+    with pytest.raises(Stop, match=r"recorder\.folder"):
+        asyncio.run(off.write("asked for"))
+    asyncio.run(off.close())
+    assert plane.files() == []

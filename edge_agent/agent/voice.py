@@ -1,0 +1,95 @@
+"""The device's own voice: its sentences and announcements, spoken behind what is being played, and hushed.
+
+    voice = Voice(lambda: config, engine=engine, reports=reports)
+    voice.prompt("offline")              # a sentence of the prompts, in the owner's language
+    voice.announce("Dinner is ready.")   # a text of the owner's
+    voice.hush()                         # a person begins to talk
+    await voice.close()
+
+Sentences are heard in the order in which they were asked for. Where the owner's file of sentences has become unusable,
+the built-in ones are spoken; where there is no voice nothing is, and watchers are told the text all the same. All of it
+belongs to the loop's thread; sound is made in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from edge_agent import prompts
+from edge_agent.agent.reports import Reports
+from edge_agent.audio.engine import Duplex
+from edge_agent.config import Config
+from edge_agent.errors import ConfigError
+
+log = logging.getLogger("edge_agent")
+
+
+class Voice:
+    """Speaks by itself.
+
+    Args:
+        config: gives the configuration in force.
+        engine: plays what is spoken.
+        reports: tells watchers what is spoken.
+    """
+
+    def __init__(self, config: Callable[[], Config], *, engine: Duplex, reports: Reports) -> None:
+        self._config = config
+        self._engine = engine
+        self._reports = reports
+        self._loop = asyncio.get_running_loop()
+        self._speaking: set[asyncio.Task[None]] = set()
+        self._in_turn = asyncio.Lock()
+
+    def prompt(self, name: str) -> None:
+        """Speak a sentence of the prompts."""
+        self._soon(self._prompt(name))
+
+    def announce(self, text: str) -> None:
+        """Speak a text in the language of the prompts."""
+        self._soon(self._announcement(text))
+
+    def hush(self) -> None:
+        """Stop speaking: what a person says now must not be mixed with it."""
+        for task in self._speaking:
+            task.cancel()
+        self._engine.hush()
+
+    async def close(self) -> None:
+        """Stop speaking for good."""
+        under_way = list(self._speaking)
+        self.hush()
+        if under_way:
+            await asyncio.wait(under_way)
+
+    def _soon(self, speaking: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(speaking)
+        self._speaking.add(task)
+        task.add_done_callback(self._speaking.discard)
+
+    async def _prompt(self, name: str) -> None:
+        sentence = self._sentence(name)
+        self._reports.publish("prompt", name=name, text=sentence.text)
+        await self._speak(sentence.text, sentence.language)
+
+    def _sentence(self, name: str) -> prompts.Sentence:
+        config = self._config()
+        language = config.conversation.prompts
+        try:
+            return prompts.load(language, config.prompts_folder).sentence(name)
+        except ConfigError as error:
+            log.warning("%s; the built-in sentence is spoken", error)
+            return prompts.load(language).sentence(name)
+
+    async def _announcement(self, text: str) -> None:
+        self._reports.publish("announcement", text=text)
+        await self._speak(text, self._config().conversation.prompts)
+
+    async def _speak(self, text: str, language: str) -> None:
+        async with self._in_turn:  # a sentence that is known by heart would overtake one that is not
+            speech = await asyncio.to_thread(prompts.speak, text, language)
+            if speech is not None:
+                self._engine.say(speech.pcm, rate=speech.rate)
