@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
+import select
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,9 +41,19 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911  one way out for each exit code
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; `argv` without the program's name, `sys.argv` by default."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+        return EXIT_OK
+    return code
+
+
+def _run(words: list[str]) -> int:  # noqa: PLR0911  one way out for each exit code
     if not words or words[0] in {"-h", "--help", "help"}:
         print(_overview())  # noqa: T201  a command line prints
         return EXIT_OK if words else EXIT_USAGE
@@ -70,6 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911  one way ou
         return leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_FAILED
+
+
+def _reader_left() -> bool:
+    """Tell whether our reader (head, grep -m) has gone; if so, Python has nothing left to complain of at its exit."""
+    out = sys.stdout.fileno()
+    pipe = select.poll()
+    pipe.register(out, 0)  # errors alone: that nobody reads is one
+    if not pipe.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out)
+    return True
 
 
 def _overview() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,18 @@ def test_a_command_imports_only_what_it_needs(words: list[str], spared: set[str]
     code = f"import sys\nfrom edge_agent.cli import main\nmain({words!r})\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert not spared & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", [["config", "explain"], ["--help"]])
+def test_a_reader_that_has_enough_is_no_failure(words: list[str]) -> None:
+    code = f"from edge_agent.cli import main\nraise SystemExit(main({words!r}))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    finally:
+        os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 0
