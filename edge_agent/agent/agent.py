@@ -122,7 +122,7 @@ class Agent:
         self._mcp = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
         self._network = NetworkWatch(self._network_changed)
         household = config.mode == "speaker"  # strangers one after the other should leave no timers, nor a deaf device
-        self.talk.opening.offer(
+        self.talk.link.opening.offer(
             device_tools(
                 self,
                 camera=config.camera.source != "off",
@@ -167,7 +167,7 @@ class Agent:
 
     async def _start(self) -> None:
         sys.setswitchinterval(0.001)  # the sound thread waits at most this long for the interpreter
-        self.talk.opening.read_persona()
+        self.talk.link.opening.read_persona()
         prompts.load(self.config.conversation.prompts, self.config.prompts_folder)
         patterns = load_patterns(self.config.panel.patterns)
         self._control = ControlServer(
@@ -199,7 +199,7 @@ class Agent:
         self.sound.start()
         await self._first_block()
         talk.tell(ev.Ready())
-        talk.spending.second()  # what was used up before a restart is still used up
+        talk.link.spending.second()  # what was used up before a restart is still used up
         self.alarms.start()
         self._network.start()
         self._watching = True
@@ -264,7 +264,7 @@ class Agent:
         self._next_check = self._loop.call_later(CHECK_S, self._check)
         if self.talk.machine.state in BUSY:
             self.metrics.count("talk_seconds", CHECK_S)
-        self.talk.spending.second()
+        self.talk.link.spending.second()
         self.flight.second()
         if self.sound is None:
             return

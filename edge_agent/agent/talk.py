@@ -1,4 +1,4 @@
-"""The talk: the conversation machine joined to sound, line, gate, camera and tools.
+"""The talk: the conversation machine joined to button, sound, light, camera, and the link to the service.
 
     talk = Talk(lambda: config, metrics=..., reports=..., muted=False, volume=60, show=light.show, ...)
     talk.sound = Sound(engine=talk.engine, ...)
@@ -9,9 +9,9 @@
 Everything decided is decided in `conversation`; everything heard or spoken passes `audio`; everything sent passes the
 gate in `live.uplink`. What is left is translation, in three directions:
 
-    service, sound, camera, button  ->  events of the conversation      (`tell`, `hearing`, `calls`)
-    actions of the conversation     ->  line, sound, camera, light      (`_do`)
-    microphone sound                ->  gate -> socket                  (`pump`, by way of `sender`)
+    service, sound, camera, button  ->  events of the conversation      (`tell`; for the service, `link`)
+    actions of the conversation     ->  link, sound, voice, camera, light      (`_do`)
+    microphone sound                ->  gate -> socket                  (`pump`, by way of `link.sender`)
 
 All of it belongs to the loop's thread.
 """
@@ -20,22 +20,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.agent.calls import Calls
+from edge_agent.agent import wishes
 from edge_agent.agent.eyes import Eyes
-from edge_agent.agent.fallback import Fallback
 from edge_agent.agent.flight import Flight
-from edge_agent.agent.hearing import Hearing
+from edge_agent.agent.link import Link
 from edge_agent.agent.memory import Memory
-from edge_agent.agent.opening import Opening
 from edge_agent.agent.reports import Reports
-from edge_agent.agent.sender import Sender
-from edge_agent.agent.spending import Spending
-from edge_agent.agent.story import Story
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
@@ -46,13 +40,8 @@ from edge_agent.config import Config
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.answering import TRANSLATED
-from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.machine import Machine
-from edge_agent.conversation.rules import Rules
-from edge_agent.errors import AgentError, ConfigError, DeviceError, Fault, Retry, Stop
-from edge_agent.live import events as heard
-from edge_agent.live import models
-from edge_agent.live.session import Order, Session, Up
+from edge_agent.errors import AgentError, DeviceError, Fault
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
@@ -111,13 +100,32 @@ class Talk:
             cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
         )
         self.engine.set_mute(memory.state.muted)
-        remember_s = rules(now).remember_s
+        remember_s = wishes.rules_for(now).remember_s
         kept = memory.kept(now.live.model, remember_s)
         known_until = 0.0 if kept is None else self._loop.time() + remember_s - kept.age_s
-        self.machine = Machine(rules(now), muted=memory.state.muted, known_until=known_until)
+        self.machine = Machine(wishes.rules_for(now), muted=memory.state.muted, known_until=known_until)
         self.message_samples = now.live.message_ms * SAMPLES_PER_MS
         self.uplink = Uplink(self.ring, manual=now.manual_turns, message_samples=self.message_samples)
-        self.opening = Opening(config)
+        self._stopwatch = Stopwatch(metrics, reports.latency)
+        self.link = Link(
+            config,
+            uplink=self.uplink,
+            message_samples=self.message_samples,
+            machine=self.machine,
+            tell=self.tell,
+            captured=lambda: self.ring.written,
+            captured_at=lambda sample: None if self.sound is None else self.sound.captured_at(sample),
+            on_writable=self.pump,
+            metrics=metrics,
+            reports=reports,
+            captions=captions,
+            stopwatch=self._stopwatch,
+            memory=memory,
+            flight=flight,
+            ssl_context=ssl_context,
+        )
+        if kept is not None:
+            self.link.session.restore(kept.handle, age_s=kept.age_s)
         self.eyes = Eyes(
             now.camera,
             Photographer(lambda: open_camera(now.camera.source, max_px=now.camera.max_px), max_kb=now.camera.max_kb),
@@ -126,73 +134,16 @@ class Talk:
             sample_of=self._sample_of,
             on_offered=self.pump,
             on_fault=self._camera_fault,
-            frugal=lambda: self.spending.frugal,
+            frugal=lambda: self.link.spending.frugal,
         )
         self._config = config
         self._metrics = metrics
         self._reports = reports
         self._captions = captions
-        self._stopwatch = Stopwatch(metrics, reports.latency)
-        self._memory = memory
         self._flight = flight
         self._light = show
         self._on_state = on_state
         self._voice = Voice(config, engine=self.engine, reports=reports)
-        self._sender = Sender(
-            self.uplink,
-            session=lambda: self.session,
-            model=lambda: config().live.model,
-            manual=now.manual_turns,
-            message_samples=self.message_samples,
-            captured=lambda: self.ring.written,
-            captured_at=lambda sample: None if self.sound is None else self.sound.captured_at(sample),
-            metrics=metrics,
-            reports=reports,
-            stopwatch=self._stopwatch,
-            on_slow=lambda: self.tell(ev.LineSlow()),
-        )
-        self.story = Story()
-        self.calls = Calls(
-            model=lambda: config().live.model,
-            in_conversation=lambda: self.machine.in_conversation,
-            tell=self.tell,
-            sender=self._sender,
-            metrics=metrics,
-            reports=reports,
-            deadline_s=now.tools.deadline_s,
-        )
-        self.hearing = Hearing(
-            tell=self.tell,
-            calls=self.calls,
-            story=self.story,
-            reports=reports,
-            captions=captions,
-            stopwatch=self._stopwatch,
-            open_microphone=lambda: not config().manual_turns,
-        )
-        self.session = Session(
-            prepare=self._prepare,
-            on_event=self._heard,
-            on_up=self._link_up,
-            on_down=self._link_down,
-            story=self._told,
-            standard=Fallback(config, tap=flight.tap, ssl_context=ssl_context).opener,
-            tap=flight.tap,
-            ssl_context=ssl_context,
-        )
-        if kept is not None:
-            self.session.restore(kept.handle, age_s=kept.age_s)
-        self.spending = Spending(
-            config,
-            remembered=memory.file.section("budget"),
-            remember=lambda account: memory.put("budget", account),
-            tell=self.tell,
-            metrics=metrics,
-            reports=reports,
-            counters=lambda: (self.session.bytes_sent, self.session.bytes_received),
-            clock=self._loop.time,
-        )
-        self.session.on_writable = self.pump
         self._timer: asyncio.TimerHandle | None = None
         self._overflowing = False
         self._closed = False
@@ -224,7 +175,7 @@ class Talk:
         self._stopwatch.pressed(at)
         lifted = self.machine.rules.hook and not self.machine.in_conversation
         self.tell(ev.Pressed(self._sample_of(at)))
-        persona = self.opening.persona
+        persona = self.link.opening.persona
         greets = persona is not None and persona.greeting and self.takes_text
         if lifted and self.machine.turn_open and persona is not None and greets:
             self.tell(ev.TextAsked(f"Greet the person with these words: {persona.greeting}"))
@@ -247,9 +198,9 @@ class Talk:
     def reload(self) -> None:
         """Take what a changed configuration changes at once; the rest waits for the next connection."""
         config = self._config()
-        self.machine.rules = rules(config)
+        self.machine.rules = wishes.rules_for(config)
         self.engine.set_gain(config.audio.mic_gain_db)
-        self.spending.reload()
+        self.link.spending.reload()
         self._arm()
         if not self.machine.in_conversation:
             self.tell(ev.LineLeaving())  # a connection that was opened ahead knows only the old configuration
@@ -259,12 +210,9 @@ class Talk:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._sender.drop_texts()
-        self.uplink.forget()
-        await self.calls.close()
+        self._voice.hush()
+        await self.link.close()
         await self._voice.close()
-        self.spending.close()
-        await self.session.close()
         await self.eyes.close()
         await self._flight.close()
 
@@ -297,79 +245,32 @@ class Talk:
 
     def pump(self) -> None:
         """Write what the gate lets out, as far as the line takes it."""
-        self._sender.pump()
-        if self.machine.asking and self._sender.all_asked:
+        self.link.sender.pump()
+        if self.machine.asking and self.link.sender.all_asked:
             self.tell(ev.QuestionSent())
         waiting = self.machine.connected and not self.uplink.idle
         self.engine.wake_loop((self.message_samples if self.uplink.turn_open else 1) if waiting else 0)
         if waiting:
-            self._sender.watch_backlog()
-
-    # From the service.
-
-    def _heard(self, event: heard.ServerEvent) -> None:
-        self.spending.take(event)
-        self.hearing.hear(event)
-        if isinstance(event, heard.Resumption) and self.machine.rules.remember_s:
-            self._memory.keep_handle(self.session.handle, self._config().live.model)
-
-    def _link_up(self, up: Up) -> None:
-        self.spending.connected()
-        self._flight.link_up(resumed=up.resumed)
-        self._stopwatch.connected(self._loop.time())
-        self._metrics.count("connections")
-        again = self.machine.rung is not Rung.NONE  # the question was not answered: it is sent whole, whatever else
-        self.uplink.link_up("turn" if again else self._config().live.resume_replay)
-        self._sender.begin()
-        self.tell(ev.LinkUp(up.resumed, up.retold, up.degraded, up.lasts_s))
-
-    def _link_down(self, error: AgentError) -> None:
-        self._line_gone()
-        self._flight.link_down(error)
-        self._metrics.count("reconnects", cause=error.kind or type(error).__name__)
-        final = isinstance(error, Stop | ConfigError)
-        fault = error.fault or (Fault.NETWORK if isinstance(error, Retry) else None)
-        wait_s = error.wait_s if isinstance(error, Retry) else 0.0
-        self.tell(ev.LinkDown(fault, str(error), final=final, wait_s=wait_s))
-
-    def _line_gone(self) -> None:
-        self.uplink.link_down()
-        self.calls.abandon()
-        self._sender.drop_texts()
-
-    def _told(self) -> tuple[tuple[str, str], ...]:
-        """Return the story so far, if the model takes one; a question that will be asked again is left out."""
-        if models.profile_for(self._config().live.model).client_content == "never":
-            return ()
-        return self.story.turns(question=not self.machine.resendable)
-
-    def _camera_fault(self, error: DeviceError | None) -> None:
-        if error is not None:
-            self.tell(ev.FaultRaised(Fault.CAMERA, str(error)))
-        elif Fault.CAMERA in self.machine.faults:
-            self.tell(ev.FaultCleared(Fault.CAMERA))
+            self.link.sender.watch_backlog()
 
     # From the conversation.
 
     def _do(self, action: do.Action, now: float) -> None:  # noqa: C901, PLR0912, PLR0915  a case for each action
         match action:
             case do.Connect(resume=resume, retell=retell):
-                self._stopwatch.connecting(now)
-                self._reports.publish("connection", why="opening")
                 if self.machine.in_conversation:
                     self.eyes.prepare()
-                self.session.connect(resume=resume, retell=retell)
+                self.link.connect(resume=resume, retell=retell)
             case do.Disconnect():
-                self.session.disconnect()
-                self._line_gone()
-                self._flight.link_closed()
+                self.link.disconnect()
             case do.OpenTurn(turn=turn, start=start):
-                self.uplink.open(turn, max(start, self.sample()) if self.engine.prompt_ms else start)
+                here = self.sample()  # no earlier than that while the device's own voice is in the room
+                self.uplink.open(turn, here if start is None else max(start, here) if self.engine.prompt_ms else start)
                 self._voice.hush()
-                self._sender.begin()
+                self.link.sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)
                 self._metrics.count("turns")
-                self.spending.opened()
+                self.link.spending.opened()
                 self.eyes.open(turn)
             case do.CloseTurn(end=end):
                 self.uplink.close(self.sample() if end is None else end)
@@ -378,10 +279,10 @@ class Talk:
                 self.uplink.void()
             case do.SendText(text=text):
                 self._stopwatch.speech_ended(now, by="text")
-                self.spending.opened()
-                self._sender.text(text)
+                self.link.spending.opened()
+                self.link.sender.text(text)
             case do.Nudge():
-                self._sender.send(lambda protocol: protocol.nudge())
+                self.link.sender.send(lambda protocol: protocol.nudge())
             case do.Hold(on=on):
                 self.uplink.hold(on=on)
             case do.Settle():
@@ -416,7 +317,7 @@ class Talk:
                 self._reports.of_conversation(action, self.machine.turns)
 
     def _play(self) -> None:
-        audio = self.hearing.arriving
+        audio = self.link.hearing.arriving
         if audio is None:
             return
         self.uplink.answered()
@@ -430,32 +331,26 @@ class Talk:
                 log.warning("the answer is longer than the playback queue; what does not fit is dropped and counted")
             self._overflowing = True
             self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
-        self._metrics.observe("socket_to_queue", (self._loop.time() - self.session.heard_at) * 1000)
+        self._metrics.observe("socket_to_queue", (self._loop.time() - self.link.session.heard_at) * 1000)
 
     def _wipe(self, *, keep_handle: bool) -> None:
         """The visitor has left: keep nothing of what was said, heard or seen."""
-        if not keep_handle:
-            self.session.forget()
-            self._memory.keep_handle(None, "")
-        self.story.wipe()
-        self.spending.settle()
+        self.link.wipe(keep_handle=keep_handle)
         if self._config().mode == "kiosk":
             self._flight.visitor_left()
-        self.uplink.forget()
         self.engine.wipe()
         self.ring.wipe()
         self.eyes.wipe()
-        self.calls.abandon()
         self._captions.wipe()
-        self._sender.drop_texts()
         self._metrics.count("conversations")
 
     # Plumbing.
 
-    async def _prepare(self, handle: str | None, history: bool) -> Order:
-        order = await self.opening.prepare(handle, history=history)
-        self.calls.offer(self.opening.tools)
-        return order
+    def _camera_fault(self, error: DeviceError | None) -> None:
+        if error is not None:
+            self.tell(ev.FaultRaised(Fault.CAMERA, str(error)))
+        elif Fault.CAMERA in self.machine.faults:
+            self.tell(ev.FaultCleared(Fault.CAMERA))
 
     def _sample_of(self, at: float) -> int:
         return max(0, self.sample() - round(max(0.0, self._loop.time() - at) * RATE))
@@ -473,28 +368,3 @@ class Talk:
     def _due(self) -> None:
         self._timer = None
         self.tell(ev.Tick())
-
-
-def rules(config: Config) -> Rules:
-    """What of the configuration the conversation goes by."""
-    try:
-        profile = models.profile_for(config.live.model)
-    except AgentError:
-        profile = models.Profile("none")  # opening a connection will say what is wrong with the model
-    return Rules(
-        manual=config.manual_turns,
-        hook=config.panel.button == "hook",
-        pre_roll_s=config.audio.pre_roll_ms / 1000,
-        tap_s=config.panel.tap_ms / 1000,
-        long_press_s=config.panel.long_press_ms / 1000,
-        idle_timeout_s=config.idle_timeout_s,
-        max_turn_s=config.conversation.max_turn_s,
-        max_conversation_s=config.conversation.max_conversation_s,
-        answer_timeout_s=config.conversation.answer_timeout_s,
-        prewarm=config.live.prewarm and not config.link.metered,
-        continuous=profile.continuous,
-        nudges=profile.client_content == "always",
-        holds=profile.closes_for_sound,
-        connection_limit_s=config.live.connection_limit_s or math.inf,
-        remember_s=config.conversation.remember_s if config.mode == "speaker" else 0.0,
-    )

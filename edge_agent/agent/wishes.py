@@ -1,20 +1,24 @@
-"""What the owner wishes of the Live API, as the setup of a connection: voice, language, turns, tools, captions, search.
+"""What the owner wishes: of the service, as the setup of a connection, and of the conversation, as its rules.
 
     setup = setup_for(config, persona=persona, declarations=[...], handle=None, history=False)
     check(config)                          # at start and `config check`: can the chosen model do all that?
     first_turns(config, persona)           # what a new conversation begins with, before anybody has spoken
+    machine.rules = rules_for(config)
 
-One place reads the settings that become part of the setup; `live.setup` knows what of it the chosen model takes, and
-refuses the rest in a sentence. What the persona says (voice, language, instruction, history) wins over the
-configuration. A model that takes nothing but sound is not offered the device's own tools.
+One place reads the settings that become part of the setup: voice, language, turns, tools, captions, search; the module
+`live.setup` knows what of it the chosen model takes, and refuses the rest in a sentence. What the persona says (voice,
+language, instruction, history) wins over the configuration. A model that takes nothing but sound is not offered the
+device's own tools.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.config import Config
+from edge_agent.conversation.rules import Rules
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.live import messages, models
 from edge_agent.live.endpoint import Place
@@ -115,6 +119,31 @@ def continuous(config: Config) -> bool:
         return models.profile_for(config.live.model).continuous
     except AgentError:
         return False
+
+
+def rules_for(config: Config) -> Rules:
+    """Return what of the configuration the conversation goes by, and what of the model."""
+    try:
+        profile = models.profile_for(config.live.model)
+    except AgentError:
+        profile = models.Profile("none")  # opening a connection will say what is wrong with the model
+    return Rules(
+        manual=config.manual_turns,
+        hook=config.panel.button == "hook",
+        pre_roll_s=config.audio.pre_roll_ms / 1000,
+        tap_s=config.panel.tap_ms / 1000,
+        long_press_s=config.panel.long_press_ms / 1000,
+        idle_timeout_s=config.idle_timeout_s,
+        max_turn_s=config.conversation.max_turn_s,
+        max_conversation_s=config.conversation.max_conversation_s,
+        answer_timeout_s=config.conversation.answer_timeout_s,
+        prewarm=config.live.prewarm and not config.link.metered,
+        continuous=profile.continuous,
+        nudges=profile.client_content == "always",
+        holds=profile.closes_for_sound,
+        connection_limit_s=config.live.connection_limit_s or math.inf,
+        remember_s=config.conversation.remember_s if config.mode == "speaker" else 0.0,
+    )
 
 
 def _detection(config: Config) -> Detection | None:

@@ -338,7 +338,7 @@ def test_a_tool_that_refuses_to_be_ended_does_not_hold_up_the_end(
                     await over.wait()
 
         tool = asyncio.create_task(stubborn())
-        agent.talk.calls.runner._calls["call"] = tool
+        agent.talk.link.calls.runner._calls["call"] = tool
         await asyncio.sleep(0)
         agent.stop()
         assert await run == EXIT_OK

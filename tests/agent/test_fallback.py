@@ -52,8 +52,8 @@ def test_a_question_is_answered_where_websockets_are_blocked(tmp_path: Path, mon
         async def story() -> None:
             async with Device(tmp_path, twin, microphone=coded_noise(20.0, seed=82)) as device:
                 agent = device.agent
-                if agent.talk.session._standard() is None:
-                    agent.talk.session._standard = Fallback(lambda: agent.config).opener
+                if agent.talk.link.session._standard() is None:
+                    agent.talk.link.session._standard = Fallback(lambda: agent.config).opener
                 await device.hold(1.0)
                 await device.event("caption", speaker="device", text="It works without WebSockets as well.")
                 await device.until(state="speaking")

@@ -61,7 +61,7 @@ class Line:
 
     def up(self) -> None:
         self.writable = True
-        self.talk._link_up(Up())
+        self.talk.link.up(Up())
 
     @property
     def kinds(self) -> list[str]:
@@ -75,7 +75,7 @@ class Line:
 def started(agent: Agent, **line: Any) -> tuple[Talk, Line]:
     talk = agent.talk
     wire = Line(talk, **line)
-    talk.session = wire  # type: ignore[assignment]
+    talk.link.session = wire  # type: ignore[assignment]
     talk.tell(ev.Ready())
     return talk, wire
 
@@ -141,8 +141,8 @@ def test_text_that_waited_for_a_full_line_is_not_sent_twice_after_a_cut(build: B
     async def story() -> None:
         talk, wire = started(build())
         talk.tell(ev.TextAsked("hello"))
-        talk._link_up(Up())  # up, but it takes nothing yet
-        talk._link_down(NetworkError("cut"))
+        talk.link.up(Up())  # up, but it takes nothing yet
+        talk.link.down(NetworkError("cut"))
         wire.up()
         assert wire.kinds == ["clientContent"]
         await talk.close()
@@ -176,11 +176,11 @@ def test_a_call_that_comes_twice_under_one_id_is_settled_by_one_answer(build: Bu
     async def story() -> None:
         talk, wire = talking(build)
         call = heard.Call("id", "no_such_tool", {})
-        talk.hearing.hear(heard.ToolCall((call, call)))
-        talk.hearing.hear(heard.ToolCall((call,)))
+        talk.link.hearing.hear(heard.ToolCall((call, call)))
+        talk.link.hearing.hear(heard.ToolCall((call,)))
         await asyncio.sleep(0.05)
-        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
-        talk.hearing.hear(heard.TurnComplete("", True))
+        talk.link.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
+        talk.link.hearing.hear(heard.TurnComplete("", True))
         assert wire.kinds.count("toolResponse") == 1
         assert not talk.machine._answer.pending, "it would think for ever"
         await talk.close()
@@ -194,7 +194,7 @@ def test_a_tool_called_while_nobody_talks_is_not_run(build: Build, caplog: pytes
         talk, wire = started(agent)
         wire.up()
         before = agent.volume
-        talk.hearing.hear(heard.ToolCall((heard.Call("id", "set_volume", {"volume": 3}),)))
+        talk.link.hearing.hear(heard.ToolCall((heard.Call("id", "set_volume", {"volume": 3}),)))
         await asyncio.sleep(0.05)
         assert agent.volume == before
         assert "not run" in caplog.text
@@ -213,7 +213,7 @@ def test_sound_that_cannot_be_played_costs_a_line_in_the_log_and_nothing_else(
             raise ValueError("a rate that cannot be converted")
 
         monkeypatch.setattr(talk.engine, "play", refuse)
-        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 8_001))
+        talk.link.hearing.hear(heard.Audio(b"\0\0" * 2400, 8_001))
         assert "could not be played" in caplog.text
         assert talk._timer is not None, "the deadlines stay armed"
         await talk.close()
@@ -246,8 +246,8 @@ def test_one_action_that_fails_does_not_keep_the_others_from_happening(
 def test_the_end_of_an_answer_is_not_taken_for_the_end_of_the_next(build: Build) -> None:
     async def story() -> None:
         talk, _ = talking(build)
-        talk.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
-        talk.hearing.hear(heard.TurnComplete("", True))
+        talk.link.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
+        talk.link.hearing.hear(heard.TurnComplete("", True))
         talk.sound_events([AnswerEnded(4800)])
         assert talk.machine.state is State.SPEAKING, "sound is queued: it is that of an answer that came meanwhile"
         await talk.close()
@@ -261,14 +261,14 @@ def test_what_shows_that_the_service_is_at_work_keeps_the_answer_awaited(
     async def story() -> None:
         talk, _ = talking(build)
         told: list[ev.Event] = []
-        monkeypatch.setattr(talk.hearing, "_tell", told.append)
-        talk.hearing.hear(heard.Text("hm", True))
-        talk.hearing.hear(heard.Text("written", False))
-        talk.hearing.hear(heard.OutputCaption("said", False))
-        talk.hearing.hear(heard.Interaction("IN_PROGRESS", False))
-        talk.hearing.hear(heard.Interaction("IDLE", True))
-        talk.hearing.hear(heard.VoiceActivity(True, None))
-        talk.hearing.hear(heard.GoAway(5.0))
+        monkeypatch.setattr(talk.link.hearing, "_tell", told.append)
+        talk.link.hearing.hear(heard.Text("hm", True))
+        talk.link.hearing.hear(heard.Text("written", False))
+        talk.link.hearing.hear(heard.OutputCaption("said", False))
+        talk.link.hearing.hear(heard.Interaction("IN_PROGRESS", False))
+        talk.link.hearing.hear(heard.Interaction("IDLE", True))
+        talk.link.hearing.hear(heard.VoiceActivity(True, None))
+        talk.link.hearing.hear(heard.GoAway(5.0))
         assert told == [*[ev.AnswerProgress()] * 4, ev.WorkDone(), ev.Heard(), ev.LineLeaving(5.0)]
         monkeypatch.undo()
         await talk.close()
@@ -303,7 +303,7 @@ def test_a_line_that_sends_slower_than_speech_is_told_once(build: Build, monkeyp
         talk.press(asyncio.get_running_loop().time())
         talk.ring.append(SECOND)
         talk.ring.append(SECOND)
-        talk._link_up(Up())  # four seconds waited for it, and it takes nothing
+        talk.link.up(Up())  # four seconds waited for it, and it takes nothing
         for _ in range(8):
             talk.ring.append(SECOND)
             talk.pump()
@@ -375,10 +375,10 @@ def test_an_answer_of_three_minutes_fills_the_queue_and_says_what_was_dropped(
         agent = build()
         talk, _ = started(agent)
         talk.tell(ev.TextAsked("tell me everything"))
-        talk.session.up()  # type: ignore[attr-defined]
+        talk.link.session.up()  # type: ignore[attr-defined]
         for _ in range(180):
-            talk.hearing.hear(heard.Audio(b"\1\0" * 24_000, 24_000))
-        talk.hearing.hear(heard.TurnComplete("", True))
+            talk.link.hearing.hear(heard.Audio(b"\1\0" * 24_000, 24_000))
+        talk.link.hearing.hear(heard.TurnComplete("", True))
         assert talk.engine.queue_ms == 120_000
         assert caplog.text.count("longer than the playback queue") == 1
         assert agent.metrics.value("blocks_dropped", queue="playback") == 60_000 / 20

@@ -75,7 +75,7 @@ def test_a_session_ended_while_nobody_speaks_goes_on_in_a_new_one(tmp_path: Path
             await device.hold(0.5)
             await device.until(state="speaking")
             await device.until(state="idle")
-            await device.until(lambda _: device.agent.talk.session.handle)
+            await device.until(lambda _: device.agent.talk.link.session.handle is not None)
             await asyncio.to_thread(twin.perform, End(1000, ""))
             await asyncio.to_thread(twin.wait_for, lambda t: len(t.sessions) == 2 and t.sessions[1].setup)
             await device.until(connected=True, fault=None)
