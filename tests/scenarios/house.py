@@ -51,9 +51,16 @@ def answer(text: str = "Hello there.", *, seconds: float = 1.5, seed: int = 1, *
     return Say(text, sound=coded(seconds, seed), **more)
 
 
-def answering(text: str = "Hello there.", *, heard: str = "a question", when: When | None = None, **more: Any) -> Rule:
+def answering(
+    text: str = "Hello there.",
+    *,
+    heard: str = "a question",
+    when: When | None = None,
+    times: int | None = None,
+    **more: Any,
+) -> Rule:
     """The rule that understands `heard` and answers it."""
-    return Rule((Hear(heard), answer(text, **more)), when=when or When())
+    return Rule((Hear(heard), answer(text, **more)), when=when or When(), times=times)
 
 
 def voice(text: str) -> NDArray[np.float64]:
@@ -86,6 +93,7 @@ class House:
         self._shown.add("metrics", self.device.agent.metrics.text())
         self._shown.add("watch", [json.dumps(event) for event in self.device.events])
         await self._life.aclose()
+        self.device.agent._helpers.shutdown(wait=False)  # a process that ends takes its threads along
 
     async def restart(self) -> None:
         """Off and on again."""
