@@ -25,10 +25,10 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """Let microphone sound from capture sample `start` pass the gate."""
+    """Let microphone sound from capture sample `start` pass the gate. None: from where capture stands now."""
 
     turn: int
-    start: int
+    start: int | None
 
 
 @dataclass(frozen=True, slots=True)

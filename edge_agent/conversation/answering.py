@@ -56,6 +56,8 @@ class AnsweringRules(Steps):
                 self._no_answer("the model waits for more", "")
             else:
                 self._no_answer("the answer was empty")
+        else:
+            self._listen_if_asked(None)
 
     def _work_done(self, _event: ev.WorkDone) -> None:
         if self._answer.working:
@@ -135,7 +137,7 @@ class AnsweringRules(Steps):
     def _stalled(self) -> None:
         """The sound of an answer ran dry."""
         if self._answer.complete:
-            self._sound_over(self._not_before)
+            self._sound_over(None)
             return
         if self.rules.continuous:
             self._answer.broke_off()

@@ -168,6 +168,10 @@ class Facts:
     def _needs_line(self) -> bool:
         return self._turn is not None or self._answer.awaited or bool(self._texts) or self._awaits_line()
 
+    def _deaf(self) -> bool:
+        """Nobody could be heard after an announcement: the device is muted, or its handset lies on the hook."""
+        return self.muted or (self.rules.hook and self._down_since is None)
+
     def _awaits_line(self) -> bool:
         """An announcement waits for the connection that its answer needs."""
         return self._line.wanted_since is not None and any(one.listen for one in self._announcements)

@@ -68,20 +68,22 @@ class HouseholdRules(Steps):
         for notice in self._notices:
             self._signal(notice)
         self._notices.clear()
-        if self._announcements and not self._answer.arriving:
+        while self._announcements and self._quiet() and not self._answer.arriving:
             self._announce()
 
     def _announce(self) -> None:
+        """Take the first announcement to where it is spoken, or leave it and open a line for it."""
         first = self._announcements[0]
         if self._line.up and not self._spent and not self.rules.continuous:
             del self._announcements[0]
             self._begin()
             self._texts.append(ANNOUNCE.format(text=first.text))
-            self._listen_after = first.listen and not self.muted
+            self._listen_after = first.listen and not self._deaf()
             self._send_texts()
-        elif first.listen and not self.muted and not self.rules.continuous and not self.faults.keys() & NO_USE:
+        elif first.listen and not (self._deaf() or self.rules.continuous or self.faults.keys() & NO_USE):
             self._begin()
             self._need_line()
             self._line.wanted_since = self._line.wanted_since or self._now
         else:
-            self._speak_announcements()
+            del self._announcements[0]
+            self._out.append(do.Announce(first.text))

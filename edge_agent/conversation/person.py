@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
+from edge_agent.conversation.facts import Turn
 from edge_agent.conversation.rules import FAREWELL_S
 from edge_agent.conversation.steps import Steps
 from edge_agent.errors import Fault
@@ -23,6 +24,8 @@ class PersonRules(Steps):
             return
         if self._turn is None:
             self._talk(event.sample)
+        elif self.rules.manual and self._turn.most_s is not None:
+            self._take_over(self._turn)
         elif not self.rules.hook and not (self.rules.manual and self._turn.held):
             self._close_turn(event.sample, "tapped again")
 
@@ -36,10 +39,12 @@ class PersonRules(Steps):
         if self._answer.sounding:
             self._flush("press")
             self._not_before = max(self._not_before, event.sample)
-        if self._turn is not None:
-            self._listening_since = self._last_sound = self._now
-        else:
+        if self._turn is None:
             self._talk(event.sample)
+        elif self.rules.manual and self._turn.most_s is not None:
+            self._take_over(self._turn)
+        else:
+            self._listening_since = self._last_sound = self._now
 
     def _release(self, event: ev.Released) -> None:
         held_for = self._now - self._down_since if self._down_since is not None else 0.0
@@ -94,6 +99,10 @@ class PersonRules(Steps):
         speaking = self._turn is not None and self.rules.manual
         if self.in_conversation and not speaking:
             self._ending = self._now + FAREWELL_S
+
+    def _take_over(self, turn: Turn) -> None:
+        """Whoever presses into a turn that the device opened wants to talk: from now on it is the person's own."""
+        turn.held, turn.most_s, turn.opened_at = True, None, self._now
 
     def _hushed_alarm(self) -> bool:
         """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""

@@ -62,8 +62,8 @@ class Steps(Facts):
             # whoever begins a conversation by holding the button wants to talk
             self._may_long_press = self.in_conversation and not self.rules.manual
 
-    def _talk(self, sample: int, *, most_s: float | None = None) -> None:
-        """Open a turn, or say why the microphone cannot be heard."""
+    def _talk(self, sample: int | None, *, most_s: float | None = None) -> None:
+        """Open a turn at `sample` or where capture stands now (None), or say why the microphone cannot be heard."""
         if self.muted:
             self._signal("pressed while muted")
         elif Fault.MICROPHONE in self.faults:
@@ -84,7 +84,7 @@ class Steps(Facts):
             if not (fault is Fault.LIMIT and self._spent):
                 self.faults.pop(fault, None)
 
-    def _open_turn(self, sample: int, most_s: float | None) -> None:
+    def _open_turn(self, sample: int | None, most_s: float | None) -> None:
         self._begin()
         self.turns += 1
         self._answer.superseded(self._now)
@@ -97,12 +97,17 @@ class Steps(Facts):
         self._line.snapshot = False
         self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s)
         self._question_at = self._listening_since = self._now
-        pre_roll_s = min(self.rules.pre_roll_s, self._now - self._fresh_since)
-        start = max(sample - round(pre_roll_s * SAMPLE_RATE), self._not_before, 0)
-        self._out.append(do.OpenTurn(self.turns, min(start, sample)))
+        self._out.append(do.OpenTurn(self.turns, self._turn_begins(sample)))
         self._out.append(do.Report("turn", "opened"))
         self._need_line()
         self._signal("turn opened")
+
+    def _turn_begins(self, sample: int | None) -> int | None:
+        """Return the capture sample from which a turn opened at `sample` is heard, the pre-roll included."""
+        if sample is None:
+            return None
+        pre_roll_s = min(self.rules.pre_roll_s, self._now - self._fresh_since)
+        return min(max(sample - round(pre_roll_s * SAMPLE_RATE), self._not_before, 0), sample)
 
     def _close_turn(self, sample: int | None, why: str) -> None:
         """End the open turn at `sample`, or where capture stands now (None)."""
@@ -252,14 +257,18 @@ class Steps(Facts):
         if self._answer.play_out(self._now):
             self._out.append(do.FinishAnswer())
 
-    def _sound_over(self, sample: int) -> None:
+    def _sound_over(self, sample: int | None) -> None:
         self._answer.heard()
-        self._not_before = max(self._not_before, sample)
+        self._not_before = max(self._not_before, sample or 0)
         self._last_sound = self._listening_since = self._fresh_since = self._now
-        owed = self._answer.pending or self._answer.arriving
-        if self._ending is not None and not owed:
+        if self._ending is None:
+            self._listen_if_asked(sample)
+        elif not (self._answer.pending or self._answer.arriving):
             self._finish("ended", "goodbye")
-        elif self._listen_after and not owed:
+
+    def _listen_if_asked(self, sample: int | None) -> None:
+        """An announcement that asks something has been heard to its end: open the turn for what is answered to it."""
+        if self._listen_after and not (self._answer.sounding or self._answer.pending or self._texts):
             self._listen_after = False
             if self._turn is None:
                 self._talk(sample, most_s=LISTEN_S if self.rules.manual else None)

@@ -82,7 +82,8 @@ class Device(RuleBasedStateMachine):
                 self.answer += 1
             case do.OpenTurn(turn, start):
                 assert not self.machine.muted, "a turn opened while muted"
-                assert start <= self.ring.written
+                start = self.ring.written if start is None else start
+                assert self.ring.written - RATE <= start <= self.ring.written, "a turn reaches back to before it"
                 self.uplink.open(turn, start)
                 self.intervals.append([start, float("inf")])
             case do.CloseTurn(_, end):
