@@ -13,7 +13,7 @@ import pytest
 from scenarios.house import House, answer, answering, live_in
 from showing import Shown
 
-from edge_agent.simulator import End, GoAway, Hang, Hear, Rule, SessionRecord, Script, When
+from edge_agent.simulator import End, GoAway, Hang, Hear, Rule, Script, SessionRecord, When
 
 SPEAKER: dict[str, Any] = {"mode": "speaker", "audio": {"echo": "hardware"}}
 NAME = "my name is Ada"
