@@ -54,7 +54,7 @@ class Fallback:
     async def _open(
         self, order: Order, on_event: Callable[[ServerEvent], None], on_closed: Callable[[AgentError | None], None]
     ) -> Line:
-        from edge_agent.live.standard import StandardConnection  # noqa: PLC0415  few devices ever need it
+        from edge_agent.live.standard.connection import StandardConnection  # noqa: PLC0415  few devices ever need it
 
         return await StandardConnection.open(
             endpoint=order.endpoint,

@@ -21,8 +21,8 @@ from fixtures_mcp import ReplayServer
 
 from edge_agent import config
 from edge_agent.config.mcp import McpServer
-from edge_agent.tools import mcp_server
 from edge_agent.tools.mcp import McpTools
+from edge_agent.tools.mcp import server as mcp_server
 from edge_agent.tools.runner import Answer, Call, ToolRunner
 
 pytest.importorskip("mcp")

@@ -344,7 +344,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
 def test_no_server_no_package() -> None:
     """A daemon without servers pays nothing."""
     code = (
-        "import sys, edge_agent.tools.mcp, edge_agent.tools.mcp_child, edge_agent.tools.mcp_http\n"
+        "import sys, edge_agent.tools.mcp, edge_agent.tools.mcp.child, edge_agent.tools.mcp.http\n"
         "print(*{'mcp', 'mcp_types', 'jsonschema', 'httpx2', 'pydantic', 'anyio'} & set(sys.modules))"
     )
 

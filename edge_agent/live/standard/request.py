@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 
 from edge_agent.live import messages
-from edge_agent.live.standard_question import RATE, Question
+from edge_agent.live.standard.question import RATE, Question
 
 MAX_EXCHANGES = 8  # questions with their answers; a conversation at a kiosk has fewer
 HEARD_EXCHANGES = 2  # of them with sound and pictures; 10 s of speech are 430 kB on the wire

@@ -12,7 +12,7 @@ from edge_agent.live import messages
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.setup import build_setup
-from edge_agent.live.standard_question import (
+from edge_agent.live.standard.question import (
     MAX_QUESTION_S,
     Answered,
     Asked,

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from edge_agent.live.standard_request import Reply, sentences
+from edge_agent.live.standard.request import Reply, sentences
 
 PIECE_S = 1.0  # sound is handed on in pieces of this length, so that converting one never holds the loop
 

@@ -6,7 +6,7 @@
     await server.call("HassTurnOn", {"name": "lamp"})
     task = server.stop()
 
-`mcp` tells what is promised of a server; `mcp_child` and `mcp_http` are the two ways to reach one, `mcp_words` reads
+`servers` tells what is promised of a server; `child` and `http` are the two ways to reach one, `words` reads
 its answers. Everything here runs on one event loop.
 """
 
@@ -23,9 +23,9 @@ from typing import Any
 
 from edge_agent.config.mcp import McpServer
 from edge_agent.errors import ConfigError, NetworkError, Stop
-from edge_agent.tools import mcp_child, mcp_http
 from edge_agent.tools.declare import CannotDeclare, Options
-from edge_agent.tools.mcp_words import MAX_SENTENCE, Lost, first_error, reason, refusal, value
+from edge_agent.tools.mcp import child, http
+from edge_agent.tools.mcp.words import MAX_SENTENCE, Lost, first_error, reason, refusal, value
 from edge_agent.tools.schema import SchemaTool, plain, remote_tool
 
 log = logging.getLogger(__name__)
@@ -201,12 +201,12 @@ class Server:
         if table.command:
             pairs = [entry.partition("=") for entry in table.env]
             values = {name: await self._resolved(value) for name, _, value in pairs}
-            return mcp_child.child(table.command, values, self._lose, self._log)
+            return child.child(table.command, values, self._lose, self._log)
         token = await asyncio.to_thread(self._read_secret, table.token) if table.token else ""
         if token == self._token and time.monotonic() < self._refused_until:
             raise Lost(refusal(401))
         self._token = token
-        return mcp_http.connection(table.url, token, read_s=self._deadline_s + OPEN_S, told=self._refused)
+        return http.connection(table.url, token, read_s=self._deadline_s + OPEN_S, told=self._refused)
 
     async def _resolved(self, value: str) -> str:
         return await asyncio.to_thread(self._read_secret, value) if value.startswith(("file:", "env:")) else value

@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from edge_agent.config.mcp import McpServer
 from edge_agent.tools import secret
 from edge_agent.tools.declare import Tool
-from edge_agent.tools.mcp_server import Server
+from edge_agent.tools.mcp.server import Server
 
 CLOSE_S = 1.8  # for all servers together
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from edge_agent.live import messages
 from edge_agent.live.models import profile_for
 from edge_agent.live.setup import build_setup
-from edge_agent.live.standard_question import Question
-from edge_agent.live.standard_request import MAX_EXCHANGES, MAX_TEXT, Dialogue, Reply, sentences, wav
+from edge_agent.live.standard.question import Question
+from edge_agent.live.standard.request import MAX_EXCHANGES, MAX_TEXT, Dialogue, Reply, sentences, wav
 from edge_agent.simulator import schema
 
 LIGHT = messages.FunctionDeclaration(name="set_light", description="Switch the light.", behavior="BLOCKING")

@@ -15,18 +15,19 @@ from live.proxies import TestProxy, http_proxy, socks5_proxy
 
 from edge_agent.errors import AgentError, Blocked, CredentialError, NetworkError, Overloaded, Retry, ServiceRefused
 from edge_agent.live import events as e
-from edge_agent.live import messages, standard
+from edge_agent.live import messages
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.setup import build_setup
-from edge_agent.live.standard import StandardConnection
+from edge_agent.live.standard import connection as standard
+from edge_agent.live.standard.connection import StandardConnection
 from edge_agent.simulator import Call, Complete, Drop, End, FunctionCall, Hang, Oversized, Rule, Say, Script, Text, Twin
 from edge_agent.simulator.sound import noise, silence, tone
 
 KEY = "AIzaTest-0123456789_abcdefghijklmnopqrs"
 MODEL = "gemini-3.6-flash"
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 LIGHT = messages.FunctionDeclaration(name="set_light", description="Switch the light.", behavior="NON_BLOCKING")
 
 

@@ -7,7 +7,7 @@
     await connection.close()
 
 Some networks let HTTPS pass and answer the upgrade to WebSocket themselves. There a turn becomes one request: the
-question is recorded (`standard_question`), sent whole with `generateContent` (`standard_request`), and the answer is
+question is recorded (`question`), sent whole with `generateContent` (`request`), and the answer is
 told as the very messages the Live API would have sent, through the same `LiveProtocol`. Text is spoken by `speak`,
 sentence by sentence, so that the first one is heard while the next is made; without a voice the captions remain.
 Functions of the device are called as in a Live session, in at most `MAX_ROUNDS` rounds; the last request must be
@@ -35,13 +35,13 @@ import msgspec
 
 from edge_agent.errors import AgentError, NetworkError
 from edge_agent.live import messages, models
-from edge_agent.live import standard_question as asking
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.protocol import LiveProtocol, ServerEvent
-from edge_agent.live.standard_http import Requests
-from edge_agent.live.standard_question import Collector, Question
-from edge_agent.live.standard_request import Dialogue, Reply
-from edge_agent.live.standard_voice import Mouth, Speak
+from edge_agent.live.standard import question as asking
+from edge_agent.live.standard.http import Requests
+from edge_agent.live.standard.question import Collector, Question
+from edge_agent.live.standard.request import Dialogue, Reply
+from edge_agent.live.standard.voice import Mouth, Speak
 
 OPEN_TIMEOUT_S = 10.0  # as for a WebSocket: name, TCP, TLS, proxy and the first answer together
 DEADLINE_S = 30.0  # for one answer, once the question is there
