@@ -1,10 +1,8 @@
 """The Live API client: wire types, model profiles, the pure protocol, the connection, and the uplink gate.
 
-    messages, setup, decoding, events, protocol     what is said on the wire; pure, as are `models` and `endpoint`
-    uplink                                          the gate: which sound and stills may go up, and when
-    connection, session                             the WebSocket, and one device's way to the service over many of them
-    credentials, broker, vertex, fetching           with which right
-    proxy                                           by which way out
-    causes                                          what a refusal or an end means
-    standard                                        single requests, where WebSockets are blocked
+What is said on the wire is in `messages`, `setup`, `events`, `decoding` and `protocol`, and what each model takes of it
+in `models`: all pure. `uplink` is the gate that says which sound and stills may go up. `connection` is the WebSocket,
+`session` one device's way to the service over many of them. With which right it goes there say `credentials`, `broker`
+and `vertex` (by way of `fetching`), by which way out `endpoint` and `proxy`. `causes` knows what a refusal or an end
+means. `standard` talks by single requests where WebSockets are blocked.
 """
