@@ -69,6 +69,19 @@ def test_field_uses_the_hook_and_little_data() -> None:
     assert not field.live.prewarm
 
 
+def test_what_stays_alone_records_its_faults_and_no_example_records_words(example: Path) -> None:
+    loaded = config.load(example)
+    assert not loaded.recorder.captions
+    assert bool(loaded.recorder.folder) is (example.stem in {"field", "kiosk"})
+
+
+def test_a_household_is_told_that_it_is_remembered_and_what_it_may_spend() -> None:
+    speaker = config.load(ROOT / "docs/examples/speaker.toml")
+    assert speaker.conversation.remember_s > 0
+    assert "handle to the" in (ROOT / "docs/examples/speaker.toml").read_text()
+    assert 0 < speaker.budget.soft_per_day < speaker.budget.hard_per_day < speaker.budget.hard_per_month
+
+
 def test_the_translator_hears_while_it_speaks() -> None:
     translator = config.load(ROOT / "docs/examples/translator.toml")
     assert wishes.continuous(translator)
