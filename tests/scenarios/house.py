@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,19 @@ from virtual.sound import RATE_HZ, Utterance
 from edge_agent import prompts
 from edge_agent.agent import alarms, memory
 from edge_agent.simulator import Hear, Rule, Say, Script, Twin, When
+from edge_agent.simulator.replay import Recording
 
 WALL_S = 1_800_000_000.0
 """The wall clock at the loop's zero: January 2027, later than any check of a clock that was never set."""
 
 SAME = 0.9  # correlation of coded noise that is heard or delivered whole; of another one below 0.2
 SAME_VOICE = 0.75  # of a sentence of the device's own, over which a cue may sound; of another one below 0.3
+
+UP = ("open", "resumed", "degraded")
+"""How watchers are told of a connection that is up, but for "opening"."""
+
+SAMPLE = re.compile(r'[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (NaN|[-+0-9.e]+)')
+"""A line of the metrics that holds a value."""
 
 
 def coded(seconds: float, seed: int) -> bytes:
@@ -90,6 +99,7 @@ class House:
 
     async def switch_off(self) -> None:
         """End it, in good order."""
+        self._account_for_itself()
         self._shown.add("metrics", self.device.agent.metrics.text())
         self._shown.add("watch", [json.dumps(event) for event in self.device.events])
         await self._life.aclose()
@@ -165,8 +175,11 @@ class House:
 
     def delivered(self, said: Utterance, session: int = -1) -> bool:
         """True if a turn of this session holds what was said, whole."""
-        turns = [pcm(turn) for turn in self.twin.sessions[session].audio_turns]
-        return any(len(turn) >= len(said.sent) and find(said.sent, turn)[1] > SAME for turn in turns)
+        return any(self.heard_in(turn, said) for turn in self.twin.sessions[session].audio_turns)
+
+    def heard_in(self, turn: bytes, said: Utterance) -> bool:
+        """True if sound as the service hears it, 16 kHz s16le, holds what was said, whole."""
+        return len(turn) // 2 >= len(said.sent) and find(said.sent, pcm(turn))[1] > SAME
 
     def received(self) -> int:
         """Bytes of microphone sound that ever reached the service."""
@@ -183,6 +196,22 @@ class House:
             said = [mark for mark in record.marks if mark.kind != "audio"]
             lines += [(mark.t, f"    {record.number} {mark.who} {mark.kind} {mark.detail or ''}") for mark in said]
         return "\n".join(f"{t:9.2f} {what[:160]}" for t, what in sorted(lines)[-70:])
+
+    def _account_for_itself(self) -> None:
+        """Status, watched events and metrics tell the same."""
+        events, status, figures = self.device.events, self.device.status(), self.device.agent.metrics.figures()
+
+        assert [one["state"] for one in events if one["event"] == "state"][-1] == status["state"]
+        assert self.lit()[-1] == status["light"]
+        assert figures.get("turns", 0) == self.whys("turn").count("opened")
+        assert figures.get("connections", 0) == sum(
+            why.startswith(UP) and why != "opening" for why in self.whys("connection")
+        )
+        assert figures.get("healing", {}) == Counter(one["step"] for one in events if one["event"] == "healing")
+        answered = [one for one in events if one["event"] == "tool" and one["phase"] == "answered"]
+        assert sum(figures.get("tool_calls", {}).values()) == len(answered)
+        for line in self.device.agent.metrics.text().splitlines():
+            assert line.startswith("#") or SAMPLE.fullmatch(line), line
 
     def _heard(self, wanted: NDArray[np.float64], same: float) -> bool:
         heard = self.device.air.heard
@@ -206,10 +235,21 @@ def live_in(
     story: Callable[[House], Awaitable[None]],
     *,
     script: Script | None = None,
+    replay: Recording | None = None,
     unforgiven: bool = True,
     **tables: Any,
 ) -> None:
-    """Play a story in virtual time; `unforgiven`: the service may find no fault with the device."""
+    """Play a story in virtual time.
+
+    Args:
+        folder: for the key, the state and the control socket.
+        shown: takes what the device tells.
+        story: what happens.
+        script: what the service does.
+        replay: a recording that the service plays before.
+        unforgiven: the service may find no fault with the device.
+        tables: of the configuration.
+    """
 
     async def whole() -> None:
         clock = asyncio.get_running_loop().time
@@ -218,7 +258,7 @@ def live_in(
             return WALL_S + clock()
 
         wished = script or Script(rules=(answering(),))
-        async with Twin(wished, key=KEY, clock=clock) as twin:
+        async with Twin(wished, key=KEY, clock=clock, replay=replay) as twin:
             house = House(folder, twin, shown, tables)
             with (
                 mock.patch("edge_agent.agent.spending.local_date", side_effect=lambda: house.date),
