@@ -177,7 +177,7 @@ class _Watch:
 
     @property
     def _forgiven(self) -> tuple[str, ...]:
-        """Faults of the script, not of the device: a handle of somebody else, and words that came out of a hole late."""
+        """Faults of the script, not of the device: another one's handle, and words that came late out of a hole."""
         late = ("cancelled call", "still open") if "hole" in self.moves else ()
         return ("resumption handle not found", *late)
 

@@ -10,7 +10,7 @@ from faults.scripts import play_scripts
 
 MODES = ["kiosk", "speaker", "prewarm", "hook"]
 TOGETHER = 50  # scripts that one device plays
-EVERYDAY, ALL = 300, 10_000
+EVERYDAY, ALL = 240, 10_000
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -210,7 +210,7 @@ def test_a_day_of_talk_leaves_nothing_behind(tmp_path: Path, where: str, caplog:
     (tools / "some.py").write_text(TOOLS)
     (tools / "some.py").chmod(0o644)
     live, tables = LIVES[where]
-    growth = Growth(f"soak-virtual-{where}", f"a day in a {where}, virtual time")
+    growth = Growth(f"soak-virtual-{where}", f"{DAY_S / 3600:g} hours in a {where}, virtual time")
     began = time.monotonic()
 
     async def story() -> Life:

@@ -87,7 +87,7 @@ async def trouble(line: BadLine, twin: SyncTwin, draw: random.Random) -> None:
 def test_half_an_hour_of_talk_leaves_nothing_behind(tmp_path: Path) -> None:
     microphone = tmp_path / "mic.wav"
     write_wav(microphone, coded_noise(20.0, seed=5), 48_000)
-    growth = Growth("soak-real", "half an hour of talk in real time, the daemon alone", unit="minutes")
+    growth = Growth("soak-real", f"{LASTS_S / 60:.0f} minutes of talk in real time, the daemon alone", unit="minutes")
     script = Script(
         rules=(Rule(steps=(Say("Yes, that is so.", sound=tone(2.0)),)),), go_away_after_s=120.0, go_away_left_s=10.0
     )
