@@ -136,14 +136,15 @@ def test_a_translator_gets_sound_and_nothing_else() -> None:
     protocol = ready("gemini-3.5-live-translate-preview", translate_to="pl")
     assert protocol.audio(b"\1\0")
     assert protocol.audio_stream_end()
-    for say in (
+    saying: list[Callable[[], bytes]] = [
         lambda: protocol.text("Hello"),
         lambda: protocol.turn("Hello"),
         lambda: protocol.image(b"\xff\xd8"),
         protocol.stop_answer,
         protocol.activity_start,
         lambda: protocol.history([("user", "Hello")]),
-    ):
+    ]
+    for say in saying:
         with pytest.raises(ProtocolMisuse):
             say()
 

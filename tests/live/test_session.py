@@ -63,6 +63,10 @@ class Bench:
             while not condition():  # noqa: ASYNC110  callbacks come from the session under test
                 await asyncio.sleep(0.005)
 
+    async def refused(self, count: int) -> None:
+        """Until so many connections could not be had."""
+        await self.until(lambda: len(self.downs) == count)
+
     async def ask(self, text: str) -> None:
         assert self.session.protocol is not None
         self.session.send(self.session.protocol.turn(text))
@@ -361,7 +365,7 @@ def test_blocked_three_times_the_standard_way_is_taken_and_the_live_one_when_it_
             bench.standard = standard
             for number in range(1, BLOCKED_MOST):
                 bench.session.connect(resume=False)
-                await bench.until(lambda number=number: len(bench.downs) == number)
+                await bench.refused(number)
             bench.session.connect(resume=False)
             await bench.until(lambda: bench.ups)
             assert bench.ups[0].degraded
@@ -392,7 +396,7 @@ def test_where_the_owner_wants_no_fallback_a_blocked_line_stays_down() -> None:
             bench.url = f"ws://127.0.0.1:{wall.sockets[0].getsockname()[1]}"
             for number in range(1, BLOCKED_MOST + 2):
                 bench.session.connect(resume=False)
-                await bench.until(lambda number=number: len(bench.downs) == number)
+                await bench.refused(number)
             assert not bench.ups
             await bench.session.close()
 
