@@ -34,6 +34,7 @@ class Story:
         self.sends = True
         """What is asked on an open line is written at once."""
         self._opening: float | None = None
+        self._retold = False
         self.tell(ev.Ready())
 
     @property
@@ -49,6 +50,7 @@ class Story:
         for action in self.last:
             if isinstance(action, do.Connect | do.Disconnect):
                 self._opening = self.now + 0.5 if isinstance(action, do.Connect) else None
+                self._retold = isinstance(action, do.Connect) and action.retell
         return self.last
 
     def wait(self, seconds: float) -> None:
@@ -58,7 +60,7 @@ class Story:
             self.now = max(due, self.now)
             if due == self._opening and self.online:
                 self._opening = None
-                self.tell(ev.LinkUp())
+                self.tell(ev.LinkUp(retold=self._retold))
             else:
                 self.tell(ev.Tick())
         self.now = end

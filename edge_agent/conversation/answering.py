@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.healing import Rung, after_sign_s, next_rung, wait_s
@@ -76,6 +78,7 @@ class AnsweringRules(Steps):
     def _heard(self, _event: ev.Heard) -> None:
         late = self._now - self._listening_since < LATE_CAPTION_S or self._answer.sounding
         self._last_sound = self._now
+        self._question_heard = True
         open_microphone = self._turn is not None and not self.rules.manual and not self.rules.continuous
         if open_microphone and not late and not self._doubted and self._unanswered_since is None:
             self._unanswered_since = self._now
@@ -106,8 +109,9 @@ class AnsweringRules(Steps):
         resend = self.resendable
         rung = None
         if answer.awaited:
-            retell = self.rules.nudges or resend
-            rung = next_rung(self.rung, nudge=self.rules.nudges, resend=resend, retell=retell)
+            known = self.rules.nudges and self._line.snapshot
+            retell = resend or (self.rules.nudges and self._question_heard)
+            rung = next_rung(self.rung, nudge=self.rules.nudges, resend=resend or known, retell=retell)
         if rung is None:
             self._no_answer("no answer came")
             self._line.leave(0.0, self._now)  # whatever is wrong with this connection, the next turn gets another
@@ -119,10 +123,16 @@ class AnsweringRules(Steps):
             self._out.append(do.Nudge())
             answer.nudged()
             return
-        self._ask_again()
+        if rung is Rung.REOPEN and self._line.snapshot and self.rules.nudges:
+            # The handle came after the question: who resumes by it need not be told the question twice.
+            self._asked.clear()
+            self._question_at = -math.inf
+            self._out.append(do.Settle())
+        else:
+            self._ask_again()
         self._disconnect()
         self._connect(retell=rung is Rung.RETELL)
-        self._line.wanted_since = self._complete_at
+        self._line.wanted_since = self._now
 
     def _nobody_answers(self) -> None:
         """With the open microphone: the service understood words, and then nothing came of them.

@@ -57,12 +57,14 @@ class Facts:
         self._answer = Answer()
         self._turn: Turn | None = None
         self._question_at = 0.0
-        self._complete_at = 0.0
+        self._question_heard = False
+        self._unsent_since: float | None = None
         self._texts: list[str] = []
         self._asked: list[str] = []
         self._announcements: list[Announcement] = []
         self._listen_after = False
         self._notices: list[str] = []
+        self._lost_speech = False
         self._ringing = False
         self._spent = False
         self._held_back = False
@@ -99,7 +101,7 @@ class Facts:
     @property
     def asking(self) -> bool:
         """True on an open line while an answer is waited for, and what was asked may not yet have been written."""
-        return self._answer.awaited and not self._answer.sent and self._line.up
+        return self._line.up and (self._unsent_since is not None or (self._answer.awaited and not self._answer.sent))
 
     @property
     def degraded(self) -> bool:
@@ -137,7 +139,7 @@ class Facts:
             return State.STARTING
         if self._answer.sounding:
             return State.SPEAKING
-        if self._turn is not None or self._texts or self._answer.pending or self._awaits_line():
+        if self._turn is not None or self._texts or self._answer.pending or self._owed_to_the_line():
             return self._busy()
         if any(fault in self.faults for fault in BLOCKING):
             return State.FAULT
@@ -153,7 +155,7 @@ class Facts:
 
     def _quiet(self) -> bool:
         """Nothing sounds, nothing is waited for, and no turn is held open by hand."""
-        if self._answer.sounding or self._answer.pending or self._texts or self._awaits_line():
+        if self._answer.sounding or self._answer.pending or self._texts or self._owed_to_the_line():
             return False
         return self._turn is None or not self.rules.manual
 
@@ -166,7 +168,16 @@ class Facts:
         return self.rules.holds and self._answer.blocking > 0
 
     def _needs_line(self) -> bool:
-        return self._turn is not None or self._answer.awaited or bool(self._texts) or self._awaits_line()
+        return self._turn is not None or self._answer.awaited or bool(self._texts) or self._owed_to_the_line()
+
+    def _spoke_to_the_line(self) -> bool:
+        """What waits for the line was spoken."""
+        spoken = self._turn is not None or self._unsent_since is not None
+        return spoken or (self._answer.awaited and not self._asked and not self._texts)
+
+    def _owed_to_the_line(self) -> bool:
+        """The sound of a closed turn may still wait to be sent, or an announcement for its connection."""
+        return self._unsent_since is not None or self._awaits_line()
 
     def _deaf(self) -> bool:
         """Nobody could be heard after an announcement: the device is muted, or its handset lies on the hook."""
@@ -182,6 +193,10 @@ class Facts:
     def _knows(self) -> bool:
         """A new connection should go on with what was said before."""
         return self._line.known if self.in_conversation else self._now < self._known_until
+
+    def _prewarms(self) -> bool:
+        """A clean connection is kept open while nobody talks."""
+        return self.rules.prewarm and not self._spent
 
     def _change_due(self) -> float | None:
         """When a connection that will not stay is to be changed; None while somebody would notice."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.facts import Announcement
+from edge_agent.conversation.line import Link
 from edge_agent.conversation.rules import SETTLED_BY_TRYING
 from edge_agent.conversation.steps import Steps
 from edge_agent.errors import Fault
@@ -24,7 +25,7 @@ class HouseholdRules(Steps):
     def _ready(self, _event: ev.Ready) -> None:
         self._started = True
         self._signal("ready")
-        if self.rules.prewarm:
+        if self._prewarms():
             self._connect()
 
     def _fault_raised(self, event: ev.FaultRaised) -> None:
@@ -54,8 +55,12 @@ class HouseholdRules(Steps):
         self._out.append(do.Report("fault", event.text, Fault.LIMIT))
 
     def _budget_free(self, _event: ev.BudgetFree) -> None:
+        if not self._spent:
+            return
         self._spent = False
         self._clear(Fault.LIMIT)
+        if self._started and self._prewarms() and self._line.idle:
+            self._connect()
 
     # What waited for a quiet moment.
 
@@ -65,6 +70,8 @@ class HouseholdRules(Steps):
             return
         if self._spent and self.in_conversation:
             self._finish("the budget is used up", "fault", Fault.LIMIT)
+        elif self._spent and self._line.link is not Link.DOWN:
+            self._disconnect()  # a line that was opened ahead costs data
         for notice in self._notices:
             self._signal(notice)
         self._notices.clear()

@@ -75,6 +75,7 @@ SIGNALS: dict[str, Signal] = {
     "no answer": Signal("no_answer", "no_answer"),
     "offline": Signal("error", "offline"),
     "waiting for clock": Signal("error", "waiting_for_clock"),
+    "speech lost": Signal("error", "speech_lost"),
     "refused": Signal("no_answer", "refused_topic"),
     "budget low": Signal("error", "budget_low"),
     "slow line": Signal("error", "slow_line"),

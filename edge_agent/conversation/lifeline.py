@@ -15,20 +15,27 @@ class LifelineRules(Steps):
 
     def _link_up(self, event: ev.LinkUp) -> None:
         lasts_s = min(event.lasts_s, self.rules.connection_limit_s)
-        self._line.opened(self._now, lasts_s=lasts_s, degraded=event.degraded)
+        remembers = event.resumed or event.retold
+        self._line.opened(self._now, lasts_s=lasts_s, degraded=event.degraded, remembers=remembers)
         for fault in SETTLED_BY_TRYING:
             self._clear(fault)
         self._out.append(do.Report("connection", _how(event)))
         if not self.in_conversation:
-            if not (self.rules.prewarm or self._announcements):
+            if not (self._prewarms() or self._announcements):
                 self._disconnect()
             return
+        if self._lost_speech:
+            self._lost_speech = False
+            self._notices.append("speech lost")
         self._line.known = True
         self._answer.sent = False
         self._answer.due = self._now + UNSENT_S
         self._send_texts()
-        if self.rung is Rung.RETELL and not self.resendable:
-            self._out.append(do.Nudge())  # the story ends with the question
+        if self.rung is not Rung.NONE and not self.resendable:
+            if event.retold or self.rung is Rung.REOPEN:
+                self._out.append(do.Nudge())  # the story, or what was resumed, ends with the question
+            else:
+                self._no_answer("the question is lost")
 
     def _link_down(self, event: ev.LinkDown) -> None:
         self._line.lost(self._now)
@@ -46,7 +53,7 @@ class LifelineRules(Steps):
             self._line.wanted_since = self._line.wanted_since or self._now
         else:
             self._out.append(do.Settle())  # nobody waits for an answer to what was sent
-        if self.in_conversation or self.rules.prewarm or self._line_faulty() or self._announcements:
+        if self.in_conversation or self._prewarms() or self._line_faulty() or self._announcements:
             self._line.retry(self._now, wait_s=event.wait_s)
 
     def _line_leaving(self, event: ev.LineLeaving) -> None:
@@ -70,6 +77,7 @@ class LifelineRules(Steps):
             self._signal("slow line")
 
     def _question_sent(self, _event: ev.QuestionSent) -> None:
+        self._unsent_since = None
         self._answer.sent = True
         self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
 
@@ -79,6 +87,7 @@ class LifelineRules(Steps):
         self._line.leave(0.0, self._now)
 
     def _line_too_late(self) -> None:
+        self._lost_speech = self._lost_speech or self._spoke_to_the_line()
         self._drop_input("the line did not come back in time; what was said has been dropped")
         fault, text = self._failure or (Fault.NETWORK, "the service could not be reached")
         self._note(fault, text)

@@ -10,6 +10,7 @@ PATIENCE_S = 15.0  # speech older than this is not sent any more, so the person 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0  # bounds of the wait before a new try; full jitter below them
 HAND_OVER_S = 60.0  # so long before its end a connection is changed, to find a quiet moment in time
 WANTED_MOST_S = 2.0  # the longest wait while something waits to be sent: of its 15 s none should be slept away
+HASTY_MOST = 2  # lines in a row that were changed when they had hardly come up; from then on each next try waits
 SOUND_S = 10.0  # a connection that lived this long was sound: losing it is no reason to wait longer than at first
 
 
@@ -40,7 +41,10 @@ class Line:
         """The service gave a handle to the conversation as it stands."""
         self.degraded = False
         """It is no live line: one question and answer at a time."""
+        self.remembers = False
+        """It goes on with an earlier conversation."""
         self._attempts = 0
+        self._hasty = 0
         self._up_since = 0.0
         self._not_before = 0.0
         self._jitter = jitter
@@ -49,6 +53,11 @@ class Line:
     def up(self) -> bool:
         """True while messages can be sent."""
         return self.link is Link.UP
+
+    @property
+    def idle(self) -> bool:
+        """True while there is no connection and none is planned."""
+        return self.link is Link.DOWN and self.retry_at is None
 
     @property
     def hopeless_at(self) -> float | None:
@@ -81,13 +90,13 @@ class Line:
         self.link = Link.OPENING
         self.retry_at = None
 
-    def opened(self, now: float, *, lasts_s: float = math.inf, degraded: bool = False) -> None:
+    def opened(self, now: float, *, lasts_s: float = math.inf, degraded: bool = False, remembers: bool = False) -> None:
         """The connection is set up; it can stay for `lasts_s`."""
         self.link = Link.UP
         self.retry_at = self.wanted_since = None
         self._stays()
         self.change_at = now + max(lasts_s - HAND_OVER_S, lasts_s / 2)
-        self.degraded = degraded
+        self.degraded, self.remembers = degraded, remembers
         self._up_since = now
         self._not_before = 0.0
 
@@ -115,11 +124,24 @@ class Line:
 
     def worked(self) -> None:
         """It carried an answer: losing it later is no reason to wait longer than at first."""
-        self._attempts = 0
+        self._attempts = self._hasty = 0
+
+    def changed(self, now: float) -> bool:
+        """It was closed for a new one: True if that may be opened at once, False if the next try is planned.
+
+        A change soon after it had come up is followed at once, but not change upon change: a service that sends
+        everybody away, a credential that is about to end, or a flapping network would have us do nothing else.
+        """
+        self._hasty = self._hasty + 1 if now - self._up_since < SOUND_S else 0
+        if self._hasty < HASTY_MOST:
+            return True
+        self._attempts = min(self._hasty - HASTY_MOST, 16)
+        self.retry(now)
+        return False
 
     def hurry(self, now: float) -> None:
         """What made us wait may be over: the next try is due now."""
-        if self.retry_at is not None:
+        if self.retry_at is not None and self._hasty < HASTY_MOST:
             self._attempts = 0
             self.retry_at = max(now, self._not_before)
 
@@ -131,5 +153,5 @@ class Line:
         self._attempts = 0
 
     def _stays(self) -> None:
-        self.leaving = self.snapshot = self.degraded = False
+        self.leaving = self.snapshot = self.degraded = self.remembers = False
         self.leave_by = self.change_at = math.inf

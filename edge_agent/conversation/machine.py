@@ -33,7 +33,7 @@ from edge_agent.conversation.household import HouseholdRules
 from edge_agent.conversation.lifeline import LifelineRules
 from edge_agent.conversation.moves import find
 from edge_agent.conversation.person import PersonRules
-from edge_agent.conversation.rules import STUCK_S, Rules
+from edge_agent.conversation.rules import STUCK_S, UNSENT_S, Rules
 from edge_agent.errors import Fault
 
 Deadline = tuple[float, Callable[[], None]]
@@ -136,9 +136,13 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
             out.append((line.retry_at, self._connect))
         if line.up and not line.leaving and line.change_at < math.inf:
             out.append((line.change_at, self._line_too_old))
+        if self._unsent_since is not None and line.up:
+            out.append((self._unsent_since + UNSENT_S, lambda: self._void("it could not be sent")))
         change_at = self._change_due()
         if change_at is not None:
             out.append((change_at, self._change_line))
+        if line.remembers and not self.in_conversation:
+            out.append((self._known_until, self._change_line))
         return out
 
     def _deadlines_of_the_answer(self) -> list[Deadline]:

@@ -5,6 +5,8 @@ Which steps an event or a deadline takes is the affair of the rules (`person`, `
 
 from __future__ import annotations
 
+import math
+
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import indicator
 from edge_agent.conversation.answer import Answer
@@ -42,7 +44,7 @@ class Steps(Facts):
         if fault is Fault.LIMIT and self._spent:
             return
         if self.faults.pop(fault, None) is not None:
-            self._out.append(do.Report("fault", "works again", fault))
+            self._out.append(do.Report("fault over", "works again", fault))
 
     def _say_what_waited(self) -> None:
         """Tell what happened while the person was speaking."""
@@ -97,6 +99,8 @@ class Steps(Facts):
         self._line.snapshot = False
         self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s)
         self._question_at = self._listening_since = self._now
+        self._question_heard = False
+        self._unsent_since = None
         self._out.append(do.OpenTurn(self.turns, self._turn_begins(sample)))
         self._out.append(do.Report("turn", "opened"))
         self._need_line()
@@ -121,6 +125,8 @@ class Steps(Facts):
         self._last_sound = self._fresh_since = self._now
         if self.rules.manual:
             self._await_answer()
+        else:
+            self._unsent_since = self._now
         self._signal("turn too long" if why == "too long" else "turn closed")
         self._say_what_waited()
         self._send_texts()
@@ -128,6 +134,8 @@ class Steps(Facts):
     def _void(self, why: str) -> None:
         """Drop what was not yet sent of the person's speech; what has been sent may still be answered."""
         self._out.append(do.VoidTurns())
+        self._question_at = -math.inf  # nothing is left that could be sent again
+        self._unsent_since = None
         spoke = self._turn is not None and self.rules.manual
         if self._turn is not None:
             self._out.append(do.Report("turn", why))
@@ -152,7 +160,7 @@ class Steps(Facts):
         self._texts.clear()
         self._asked.clear()
         self._answer.give_up()
-        self._unanswered_since = None
+        self._unanswered_since = self._unsent_since = None
         self._listen_after = False
         self.rung = Rung.NONE
         self._line.unwanted()
@@ -163,7 +171,6 @@ class Steps(Facts):
     def _await_answer(self) -> None:
         """A question is complete."""
         self.rung = Rung.NONE
-        self._complete_at = self._now
         self._wait_for_answer()
 
     def _wait_for_answer(self) -> None:
@@ -198,18 +205,23 @@ class Steps(Facts):
             self._connect()
 
     def _connect(self, *, retell: bool = False) -> None:
+        if not self._needs_line():
+            self._out.append(do.Settle())  # what was sent and is not waited for must not be sent again
         self._line.opening()
         self._out.append(do.Connect(resume=self._knows(), retell=retell))
 
     def _disconnect(self) -> None:
         if self._line.link is not Link.DOWN:
             self._out.append(do.Disconnect())
+            self._answer.cut_off()
         self._line.closed()
 
     def _change_line(self) -> None:
         self._out.append(do.Report("connection", "changing"))
         self._disconnect()
-        if self.in_conversation or self.rules.prewarm:
+        if self._turn is not None:
+            self._line.wanted_since = self._now
+        if (self.in_conversation or self._prewarms()) and self._line.changed(self._now):
             self._connect()
 
     def _ask_again(self) -> None:
@@ -284,9 +296,9 @@ class Steps(Facts):
         self._texts.clear()
         self._asked.clear()
         self._listen_after = False
-        self._unanswered_since = None
+        self._unanswered_since = self._unsent_since = None
         self._unsaid.clear()
-        self._slow = False
+        self._slow = self._lost_speech = False
         self.rung = Rung.NONE
         self._answer = Answer()
         self._begun_at = self._ending = None
@@ -299,7 +311,7 @@ class Steps(Facts):
         self._out.append(do.Wipe(keep_handle=self.rules.remember_s > 0))
         self._out.append(do.Report("conversation", why))
         self._signal(signal, fault)
-        if self.rules.prewarm:
+        if self._prewarms():
             self._connect()
 
     # What is seen and heard.

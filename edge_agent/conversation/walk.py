@@ -208,5 +208,18 @@ _THERE = "there"
 _NUMBERS = {int, float, str}
 _FLAGS = {bool, type(None), State, Link}
 _PLAIN = _NUMBERS | _FLAGS | {Rules, Rung}
-_TOLD = {"why", "light", "_out", "_now", "rules", "_unsaid", "_slow", "_failure", "_notices", "_doubted"}
+_TOLD = {
+    "why",
+    "light",
+    "_out",
+    "_now",
+    "rules",
+    "_unsaid",
+    "_slow",
+    "_failure",
+    "_notices",
+    "_doubted",
+    "_lost_speech",
+    "_question_heard",
+}
 """What the machine tells, or will tell, not what it goes by."""

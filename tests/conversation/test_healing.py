@@ -65,10 +65,47 @@ def test_speech_too_old_to_be_sent_again_is_not_but_its_words_are_told() -> None
     story = kiosk(answer_timeout_s=20.0, idle_timeout_s=100.0)
     story.online = True
     story.hold(12)
-    story.wait(13)
+    story.tell(ev.Heard())
+    story.wait(15)
     assert do.Connect(resume=True, retell=True) in story.done
     assert do.Connect(resume=True) not in story.done
     assert do.Nudge() in story.last or story.of(do.Nudge), "the story ends with the question"
+
+
+def test_where_no_words_of_an_old_question_are_known_there_is_nothing_to_tell_a_new_session() -> None:
+    story = kiosk(answer_timeout_s=20.0, idle_timeout_s=100.0)
+    story.online = True
+    story.hold(12)
+    story.wait(15)
+    assert not [one for one in story.of(do.Connect) if one.retell]
+    assert do.Say("no_answer") in story.done
+
+
+def test_a_handle_that_came_after_the_question_is_resumed_without_asking_twice() -> None:
+    story = ready(kiosk(answer_timeout_s=20.0, idle_timeout_s=100.0))
+    story.online = True
+    story.wait(6.1)
+    story.tell(ev.Interrupted())
+    story.tell(ev.AnswerDone())
+    story.tell(ev.Snapshot())
+    story.wait(3.6)
+    assert do.Connect(resume=True) in story.done
+    assert do.Settle() in story.done, "the gate does not send the question again"
+    assert len(story.of(do.Nudge)) == 2, "the model is asked for the answer instead"
+
+
+def test_a_turn_that_is_closed_while_its_sound_still_waits_looks_busy() -> None:
+    story = speaker()
+    story.sends = False
+    story.press()
+    story.wait(2)
+    story.release()
+    story.press()
+    assert story.state == State.CONNECTING
+    story.tell(ev.LinkUp())
+    assert story.state == State.THINKING
+    story.tell(ev.QuestionSent())
+    assert story.state == State.IDLE
 
 
 def test_a_model_that_takes_no_text_turns_is_not_nudged() -> None:

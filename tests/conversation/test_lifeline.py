@@ -203,6 +203,24 @@ def test_a_line_that_is_cut_after_every_answer_is_opened_again_at_once_each_time
     assert story.machine.deadline - story.now <= 0.5
 
 
+def test_lost_speech_is_told_when_the_line_is_back_and_only_to_who_spoke() -> None:
+    story = kiosk(idle_timeout_s=100.0)
+    story.press()
+    story.wait(2)
+    story.release()
+    for _ in range(20):
+        story.tell(ev.LinkDown(Fault.NETWORK, "no route"))
+        story.wait(1)
+    assert do.Say("offline") in story.done
+    assert do.Say("speech_lost") not in story.done
+    story.tell(ev.LinkUp())
+    assert story.done.count(do.Say("speech_lost")) == 1
+    story.tell(ev.EndAsked())
+    story.hold(1)
+    story.tell(ev.LinkUp())
+    assert story.done.count(do.Say("speech_lost")) == 1
+
+
 def test_what_nobody_waits_for_is_not_sent_again_after_a_cut() -> None:
     story = speaker()
     story.press()

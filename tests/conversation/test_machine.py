@@ -816,7 +816,7 @@ def test_an_open_microphones_monologue_is_closed_and_answered_not_wiped() -> Non
     story = speaker(max_turn_s=60.0)
     story.press()
     story.release()
-    story.tell(ev.LinkUp())
+    story.online = True
     for _ in range(13):
         story.wait(5)
         story.tell(ev.Heard())
