@@ -89,6 +89,9 @@ class Life:
         while not self.over:
             await asyncio.sleep(SAMPLE_S)
             hours = (device.now - self.began) / 3600
+            opened = self.twin._handles._open  # the twin remembers every session there ever was: not what is looked at
+            for lineage in [one for one, count in opened.items() if not count]:
+                del opened[lineage]
             loop: Any = device.loop
             self.growth.sample(
                 hours,

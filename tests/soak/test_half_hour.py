@@ -1,4 +1,7 @@
-"""Half an hour of talk in real time: the real daemon as a process of its own, over a line that fails; nothing grows."""
+"""Half an hour of talk in real time: the real daemon as a process of its own, over a line that fails; nothing grows.
+
+Answers are long, so that the playback ring (130 s) has been filled once, and all its memory touched, in the warm-up.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ def test_half_an_hour_of_talk_leaves_nothing_behind(tmp_path: Path) -> None:
     write_wav(microphone, coded_noise(20.0, seed=5), 48_000)
     growth = Growth("soak-real", f"{LASTS_S / 60:.0f} minutes of talk in real time, the daemon alone", unit="minutes")
     script = Script(
-        rules=(Rule(steps=(Say("Yes, that is so.", sound=tone(2.0)),)),), go_away_after_s=120.0, go_away_left_s=10.0
+        rules=(Rule(steps=(Say("Yes, that is so.", sound=tone(5.0)),)),), go_away_after_s=120.0, go_away_left_s=10.0
     )
 
     async def story() -> Talker:
