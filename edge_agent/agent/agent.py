@@ -191,9 +191,9 @@ class Agent:
             output=self.config.audio.output,
             block_ms=self.config.audio.block_ms,
             engine=talk.engine,
-            on_events=lambda events: self._from_thread(talk.sound_events, events),
+            on_events=lambda events: self._from_thread(talk.speaker.events, events),
             on_wake=lambda: self._from_thread(talk.pump),
-            on_failure=lambda error: self._from_thread(talk.sound_failed, error),
+            on_failure=lambda error: self._from_thread(talk.speaker.failed, error),
             on_recovery=lambda fault: self._from_thread(talk.tell, ev.FaultCleared(fault)),
         )
         self.sound.start()

@@ -1,6 +1,6 @@
 """The talk: the conversation machine joined to button, sound, light, camera, and the link to the service.
 
-    talk = Talk(lambda: config, metrics=..., reports=..., muted=False, volume=60, show=light.show, ...)
+    talk = Talk(lambda: config, metrics=..., reports=..., memory=memory, volume=60, show=light.show, ...)
     talk.sound = Sound(engine=talk.engine, ...)
     talk.tell(Ready())
     talk.press(now)
@@ -9,9 +9,9 @@
 Everything decided is decided in `conversation`; everything heard or spoken passes `audio`; everything sent passes the
 gate in `live.uplink`. What is left is translation, in three directions:
 
-    service, sound, camera, button  ->  events of the conversation      (`tell`; for the service, `link`)
-    actions of the conversation     ->  link, sound, voice, camera, light      (`_do`)
-    microphone sound                ->  gate -> socket                  (`pump`, by way of `link.sender`)
+    service, sound, camera, button  ->  events of the conversation          (`tell`, by way of `link` and `speaker`)
+    actions of the conversation     ->  link, speaker, voice, camera, light (`_do`)
+    microphone sound                ->  gate -> socket                      (`pump`, by way of `link.sender`)
 
 All of it belongs to the loop's thread.
 """
@@ -30,10 +30,10 @@ from edge_agent.agent.flight import Flight
 from edge_agent.agent.link import Link
 from edge_agent.agent.memory import Memory
 from edge_agent.agent.reports import Reports
+from edge_agent.agent.speaker import Speaker
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.cues import load_cues
-from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Underrun
-from edge_agent.audio.levels import Level
+from edge_agent.audio.engine import Duplex
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
@@ -41,7 +41,7 @@ from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.answering import TRANSLATED
 from edge_agent.conversation.machine import Machine
-from edge_agent.errors import AgentError, DeviceError, Fault
+from edge_agent.errors import DeviceError, Fault
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
@@ -143,9 +143,17 @@ class Talk:
         self._flight = flight
         self._light = show
         self._on_state = on_state
+        self.speaker = Speaker(
+            self.engine,
+            block_ms=now.audio.block_ms,
+            tell=self.tell,
+            sample=self.sample,
+            metrics=metrics,
+            reports=reports,
+            stopwatch=self._stopwatch,
+        )
         self._voice = Voice(config, engine=self.engine, reports=reports)
         self._timer: asyncio.TimerHandle | None = None
-        self._overflowing = False
         self._closed = False
 
     def tell(self, event: ev.Event) -> None:
@@ -220,29 +228,6 @@ class Talk:
         """Where capture stands now, in capture samples."""
         return self.ring.written if self.sound is None else self.sound.sample_at(self._loop.time())
 
-    def sound_events(self, events: list[EngineEvent]) -> None:
-        """Take what the engine reported."""
-        now = self._loop.time()
-        for event in events:
-            match event:
-                case AnswerStarted():
-                    self._stopwatch.answer_started(now)
-                case AnswerEnded():
-                    if not self.engine.queue_ms:  # else the next answer has come meanwhile, and ends later
-                        self.tell(ev.PlaybackEnded(self.sample()))
-                case Flushed():
-                    self._stopwatch.silent(now)
-                case Underrun(gap_ms=gap_ms):
-                    self._reports.publish("underrun", gap_ms=round(gap_ms, 1))
-                case Level():
-                    self._reports.publish("level", mic_dbfs=event.mic_dbfs, speaker_dbfs=event.speaker_dbfs)
-
-    def sound_failed(self, error: BaseException) -> None:
-        """The sound thread reports a device, or itself."""
-        log.error("%s", error)
-        fault = error.fault if isinstance(error, AgentError) else None
-        self.tell(ev.FaultRaised(fault or Fault.MICROPHONE, str(error)))
-
     def pump(self) -> None:
         """Write what the gate lets out, as far as the line takes it."""
         self.link.sender.pump()
@@ -288,14 +273,14 @@ class Talk:
             case do.Settle():
                 self.uplink.answered()
             case do.Play():
-                self._play()
+                arriving = self.link.hearing.arriving
+                if arriving is not None:
+                    self.uplink.answered()
+                    self.speaker.play(arriving.pcm, rate=arriving.rate, came_at=self.link.session.heard_at)
             case do.FinishAnswer():
-                self._overflowing = False
-                self.engine.end_of_answer()
+                self.speaker.finish()
             case do.Flush(by=by):
-                self._stopwatch.interrupted(now)
-                self._metrics.count("interruptions", by=by)
-                self.engine.flush()
+                self.speaker.flush(by=by)
             case do.Wipe(keep_handle=keep_handle):
                 self._wipe(keep_handle=keep_handle)
             case do.Show(light=light):
@@ -315,23 +300,6 @@ class Talk:
                 if action.why == TRANSLATED:
                     self._captions.end_turn()  # nothing else ends a line of what is translated
                 self._reports.of_conversation(action, self.machine.turns)
-
-    def _play(self) -> None:
-        audio = self.link.hearing.arriving
-        if audio is None:
-            return
-        self.uplink.answered()
-        try:
-            dropped = self.engine.play(audio.pcm, rate=audio.rate)
-        except ValueError as error:
-            log.warning("a piece of the answer could not be played: %s", error)
-            return
-        if dropped:
-            if not self._overflowing:
-                log.warning("the answer is longer than the playback queue; what does not fit is dropped and counted")
-            self._overflowing = True
-            self._metrics.count("blocks_dropped", dropped / self._config().audio.block_ms, queue="playback")
-        self._metrics.observe("socket_to_queue", (self._loop.time() - self.link.session.heard_at) * 1000)
 
     def _wipe(self, *, keep_handle: bool) -> None:
         """The visitor has left: keep nothing of what was said, heard or seen."""

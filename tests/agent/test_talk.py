@@ -248,7 +248,7 @@ def test_the_end_of_an_answer_is_not_taken_for_the_end_of_the_next(build: Build)
         talk, _ = talking(build)
         talk.link.hearing.hear(heard.Audio(b"\0\0" * 2400, 24_000))
         talk.link.hearing.hear(heard.TurnComplete("", True))
-        talk.sound_events([AnswerEnded(4800)])
+        talk.speaker.events([AnswerEnded(4800)])
         assert talk.machine.state is State.SPEAKING, "sound is queued: it is that of an answer that came meanwhile"
         await talk.close()
 
