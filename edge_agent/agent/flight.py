@@ -161,7 +161,7 @@ class RecordedFlight(Flight):
             for name, value in fields.items()
         }
         self.recorder.note("told", event=event, fields=shown)
-        if event == "fault":
+        if event == "fault" and not fields.get("over"):
             code = fields.get("code")
             if code is not None and now - self._written.get(code, -math.inf) >= self._span_s:
                 self._written[code] = now

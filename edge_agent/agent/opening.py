@@ -16,12 +16,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_agent.agent import wishes
+from edge_agent.agent.alarms import EARLIEST
 from edge_agent.config import Config
+from edge_agent.errors import failure
 from edge_agent.live import fetching, messages, models, proxy
 from edge_agent.live.broker import Broker
 from edge_agent.live.credentials import KeySource, Source
@@ -41,11 +44,18 @@ TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105  where Google's 
 class Opening:
     """Builds orders. `config` gives the configuration in force, `functions` the device's own tools."""
 
-    def __init__(self, config: Callable[[], Config], *, functions: Iterable[Callable[..., Any]] = ()) -> None:
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        *,
+        functions: Iterable[Callable[..., Any]] = (),
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.persona: Persona | None = None
         """The persona of the present conversation; None where the configuration names none."""
         self.tools: Mapping[str, Tool] = {}
         self._config = config
+        self._wall = wall
         self._functions = list(functions)
         self._mcp: Callable[[], Mapping[str, Tool]] = dict
         self._folder: PersonaFolder | None = None
@@ -90,6 +100,11 @@ class Opening:
             constrained=config.live.credential.startswith("ephemeral:"),
             place=Place.of(config.live.credential),
         )
+        if endpoint.secure and self._wall() < EARLIEST:
+            raise failure(
+                "clock",
+                detail="This device's clock stands before the day its program was written; it waits for the time.",
+            )
         protocol, way = await asyncio.to_thread(
             lambda: (
                 self._protocol(config, handle, history=history),

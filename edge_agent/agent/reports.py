@@ -78,6 +78,10 @@ class Reports:
                 code = None if report.fault is None else report.fault.value
                 self.publish("fault", code=code, text=report.why)
                 self._metrics.count("faults", code=str(code))
+            case "fault over":
+                self.publish(
+                    "fault", code=None if report.fault is None else report.fault.value, text=report.why, over=True
+                )
             case "healing":
                 self.publish("healing", step=report.why)
                 self._metrics.count("healing", step=report.why)

@@ -80,7 +80,7 @@ class Sender:
     @property
     def all_asked(self) -> bool:
         """True when what a person asked, aloud or in writing, has been written to its end."""
-        return not self._texts and (self._uplink.idle or not self._manual)
+        return not self._texts and (self._uplink.idle or (not self._manual and self._uplink.turn_open))
 
     def begin(self) -> None:
         """A turn or a connection begins."""

@@ -13,7 +13,7 @@ from token_server import TokenServer, broker_answer
 from edge_agent import config as settings
 from edge_agent.agent.opening import Opening
 from edge_agent.config import Config
-from edge_agent.errors import ConfigError, CredentialError
+from edge_agent.errors import ConfigError, CredentialError, Fault, NetworkError
 from edge_agent.live.session import Order
 from edge_agent.service import logs
 
@@ -155,3 +155,17 @@ def test_the_way_out_is_the_configured_proxy(tmp_path: Path) -> None:
 
     assert order(proxy="none").proxy == ""
     assert order(proxy="http://museum:secret@proxy.example:3128").proxy.endswith("@proxy.example:3128")
+
+
+def test_a_clock_from_before_the_program_was_written_is_waited_for(tmp_path: Path) -> None:
+    """The key is not read, and no certificate is asked to be right about the time."""
+    config = configured(tmp_path, live={"url": "wss://127.0.0.1:9", "credential": "file:/nowhere"})
+    with pytest.raises(NetworkError) as told:
+        prepared(Opening(lambda: config, wall=lambda: 1_480_000_000.0))
+    assert told.value.fault is Fault.CLOCK
+    assert "clock" in str(told.value)
+
+
+def test_a_twin_on_this_machine_needs_no_clock(tmp_path: Path) -> None:
+    order = prepared(Opening(lambda: configured(tmp_path), wall=lambda: 1_480_000_000.0))
+    assert not order.endpoint.secure
