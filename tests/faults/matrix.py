@@ -100,6 +100,9 @@ FAULTS: dict[str, Fault] = {
     "refused-1008": Fault(LEAVES, "the line is cut, and the handle is refused with 1008", ("whole, once",)),
     "refused-1011": Fault(LEAVES, "the line is cut, and the handle is refused with 1011", ("whole, once",)),
     "stall-nudge": Fault(FALTERS, "no answer after the question; it comes when asked for once more", ("whole, once",)),
+    "stall-known": Fault(
+        FALTERS, "no answer; asking again only brings a handle that knows the question", ("whole, once",)
+    ),
     "stall-reopen": Fault(FALTERS, "no answer; it comes on a resumed connection", ("whole, once",)),
     "stall-retell": Fault(
         FALTERS, "no answer; it comes from a new session that is told the story", ("told in writing",)

@@ -33,6 +33,7 @@ async def ask_and_be_answered(scene: Scene) -> None:
     ("rung", "rules"),
     [
         ("nudge", (FIRST, Rule(when=When(kind="audio"), steps=(Hang(),)), *ANSWERING)),
+        ("known", (FIRST, Rule(when=When(session=1), steps=(Hang(),)), *ANSWERING)),
         ("reopen", (FIRST, Rule(when=When(session=1), steps=(Stall(120.0), Hang())), *ANSWERING)),
     ],
 )
