@@ -80,21 +80,21 @@ def voice(text: str) -> NDArray[np.float64]:
 
 
 class House:
-    """What a story plays with; `device` is another one after `restart`."""
+    """What a story plays with; `device` is another one after `restart`, of `tables` as they are then."""
 
     def __init__(self, folder: Path, twin: Twin, shown: Shown, tables: dict[str, Any]) -> None:
         self.twin = twin
         self.date = (2027, 1, 15)
         self.folder = folder
         self._shown = shown
-        self._tables = tables
+        self.tables = tables
         self._life = contextlib.AsyncExitStack()
         (folder / "key").write_text(KEY)
         (folder / "key").chmod(0o600)
 
     async def switch_on(self) -> None:
         """Start the device."""
-        self.device = await self._life.enter_async_context(VirtualDevice(self.folder, self.twin, **self._tables))
+        self.device = await self._life.enter_async_context(VirtualDevice(self.folder, self.twin, **self.tables))
         await asyncio.sleep(1.0)
 
     async def switch_off(self) -> None:

@@ -210,6 +210,29 @@ def test_a_timer_that_the_model_set_rings_without_a_network_until_the_button_is_
     live_in(tmp_path, shown, story, script=script, **SPEAKER)
 
 
+def test_a_timer_that_rings_into_an_answer_is_stopped_without_stopping_the_answer(tmp_path: Path, shown: Shown) -> None:
+    call = Call((FunctionCall("set_timer", {"duration_s": 10, "name": "tea"}),))
+    long = answer("a long story", seconds=20.0, seed=12)
+    script = Script(rules=(Rule((call, long)),))
+
+    async def story(house: House) -> None:
+        await house.ask()
+        await house.device.event("timer", name="tea", phase="rings")
+        await asyncio.sleep(3.0)
+        status = await house.ctl("status")
+        assert (status["state"], status["light"]) == ("speaking", "ringing")
+        await house.device.tap()
+        await asyncio.sleep(1.0)
+        status = await house.ctl("status")
+        assert (status["state"], status["light"]) == ("speaking", "speaking")
+        await house.device.until(lambda status: status["state"] != "speaking")
+        assert house.figure("interruptions") is None
+        assert "interrupted" not in house.twin.session.kinds("server")
+        assert house.device.agent.talk.machine.turn_open, "nor has it closed the microphone"
+
+    live_in(tmp_path, shown, story, script=script, **SPEAKER)
+
+
 def test_timers_are_kept_over_a_restart_and_taken_back_by_name(tmp_path: Path, shown: Shown) -> None:
     calls = tuple(
         FunctionCall("set_timer", {"duration_s": seconds, "name": name})
@@ -298,6 +321,21 @@ def test_at_a_hard_cap_the_answer_is_heard_and_then_there_is_no_talk_until_the_n
         assert house.delivered(said)
 
     live_in(tmp_path, shown, story, script=script, budget={"hard_per_day": 0.000_001})
+
+
+def test_at_a_hard_cap_an_open_microphone_is_closed(tmp_path: Path, shown: Shown) -> None:
+    async def story(house: House) -> None:
+        await house.talk()
+        await house.device.until(state="fault", light="fault-10", turn_open=False, connected=False)
+        assert "the budget is used up" in house.whys("conversation")
+        sent = house.received()
+        house.device.air.say(8.0)
+        await house.device.tap()
+        await asyncio.sleep(9.0)
+        assert house.received() == sent
+        assert house.prompted() == ["fault-10"] * 2
+
+    live_in(tmp_path, shown, story, budget={"hard_per_month": 0.000_001}, **SPEAKER)
 
 
 def test_the_data_of_a_day_end_talk_as_well(tmp_path: Path, shown: Shown) -> None:

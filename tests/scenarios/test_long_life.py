@@ -77,6 +77,36 @@ def test_a_household_goes_on_after_a_restart(tmp_path: Path, shown: Shown, away_
     live_in(tmp_path, shown, story, script=ADA, **SPEAKER)
 
 
+def test_a_service_that_forgot_the_household_meanwhile_is_simply_talked_to(tmp_path: Path, shown: Shown) -> None:
+    async def story(house: House) -> None:
+        await house.talk()
+        await house.switch_off()
+        house.twin._handles._snapshots.clear()
+        await house.switch_on()
+        said = await house.talk(3.0)
+        refused, last = house.twin.sessions[1:]
+        assert refused.closed is not None
+        assert refused.closed[0] == 1007
+        assert not last.resumed_from
+        assert house.delivered(said)
+        assert house.prompted() == []
+        assert house.device.status()["fault"] is None
+
+    live_in(tmp_path, shown, story, script=ADA, unforgiven=False, **SPEAKER)
+
+
+def test_another_model_is_not_asked_to_go_on_with_what_it_never_heard(tmp_path: Path, shown: Shown) -> None:
+    async def story(house: House) -> None:
+        await house.talk()
+        house.tables["live"] = {"model": "gemini-2.5-flash-native-audio-preview-12-2025"}
+        await house.restart()
+        await house.talk()
+        assert "handle" not in house.twin.session.setup["sessionResumption"]
+        assert house.prompted() == []
+
+    live_in(tmp_path, shown, story, script=ADA, **SPEAKER)
+
+
 def test_a_visitor_leaves_nothing_behind_for_the_next(tmp_path: Path, shown: Shown) -> None:
     async def story(house: House) -> None:
         await house.talk()

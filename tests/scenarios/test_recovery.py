@@ -165,6 +165,10 @@ def test_behind_a_wall_it_talks_by_requests_and_comes_back_when_the_wall_falls(t
         assert "degraded" in house.lit()
         assert any(why.startswith("degraded") for why in house.whys("connection"))
         assert house.device.status()["fault"] is None
+        await house.twin.answer(Text("Dinner is ready."))
+        await house.ctl("say", text="Dinner is ready.")
+        await house.answered()
+        assert house.spoke("Dinner is ready.")
         house.twin.blocked_with = None
         await house.sessions(1, within_s=700.0)
         again = await house.talk()
