@@ -179,6 +179,7 @@ def test_after_unmute_the_pre_roll_does_not_reach_back_over_the_mute() -> None:
     story.wait(0.1)
     story.tell(ev.Unmuted(story.sample))
     (opened,) = [action for action in story.press() if isinstance(action, do.OpenTurn)]
+    assert opened.start is not None
     assert opened.start >= mute
 
 
@@ -494,6 +495,7 @@ def test_the_pre_roll_never_reaches_into_what_was_before(ending: str) -> None:
     before = story.sample
     story.wait(0.2)
     (opened,) = [action for action in story.press() if isinstance(action, do.OpenTurn)]
+    assert opened.start is not None
     assert opened.start >= before
 
 
