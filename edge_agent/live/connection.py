@@ -169,17 +169,19 @@ class LiveConnection(asyncio.Protocol):
             proxy=proxy,
             tap=tap,
         )
-        stage = "timeout"
+        stage, taken = "timeout", False
         try:
             async with asyncio.timeout(timeout_s):
                 await connection._connect(ssl_context)
                 stage = "timeout-setup"
                 await connection._ready
+            taken = True
         except TimeoutError:
             raise failure(stage, host=endpoint.host, detail=f"{timeout_s:g}") from None
         finally:
             connection._ready.cancel()
-            if connection._ready.cancelled() or connection._ready.exception():
+            refused = connection._ready.cancelled() or connection._ready.exception()
+            if refused or not taken:  # we may have been cancelled just after the service had taken the setup
                 connection._abort()
         connection._opened = True
         if connection._gone.done():

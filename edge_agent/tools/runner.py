@@ -241,4 +241,5 @@ def _encoded(name: str, value: Any) -> dict[str, Any]:
 
 
 def _error(sentence: str) -> dict[str, Any]:
-    return {"error": sentence[:MAX_ERROR_CHARACTERS]}
+    # A name of a file may hold bytes that are no text; what the line cannot carry would leave the model unanswered.
+    return {"error": sentence[:MAX_ERROR_CHARACTERS].encode("utf-8", "replace").decode()}

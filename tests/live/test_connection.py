@@ -800,6 +800,28 @@ def test_a_cancelled_opening_leaves_nothing_behind() -> None:
     run(scenario)
 
 
+def test_an_opening_cancelled_in_the_moment_it_succeeds_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        gone = asyncio.Event()
+
+        async def taken(ws: ServerConnection) -> None:
+            await answer_setup(ws)
+            await ws.wait_closed()
+            gone.set()
+
+        async with service(taken) as endpoint:
+            talk = Talk()
+            loop = asyncio.get_running_loop()
+            talk.on_event = lambda _event: loop.call_soon(opening.cancel)  # type: ignore[assignment, method-assign]
+            opening = asyncio.ensure_future(talk.open(endpoint))
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            async with asyncio.timeout(5):
+                await gone.wait()
+
+    run(scenario)
+
+
 def test_a_listener_that_fails_is_reported_and_the_session_goes_on() -> None:
     async def handler(ws: ServerConnection) -> None:
         await ws.recv()

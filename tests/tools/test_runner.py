@@ -44,6 +44,11 @@ def wrong() -> None:
     raise ValueError("the thermometer is gone")
 
 
+def unreadable() -> None:
+    """Fail over a file whose name is no text."""
+    raise FileNotFoundError("caf\udce9.txt is not there")
+
+
 def refuse() -> None:
     """Refuse."""
     raise Stop("The shop is closed.")
@@ -131,7 +136,7 @@ _TOOLS: dict[str, Tool] = {
     function.__name__: declare(function)
     for function in (
         add, add_later, coroutine_from_a_plain_function, nothing, wrong, refuse, leave, stop_iteration, cancel_itself,
-        own_timeout, long_answer, just_fits, not_json, stubborn, hang, hang_later, deaf,
+        own_timeout, long_answer, just_fits, not_json, stubborn, unreadable, hang, hang_later, deaf,
         timely, awaited,
     )
 }  # fmt: skip
@@ -195,6 +200,7 @@ def test_a_result(name: str, arguments: dict[str, Any], result: Any) -> None:
         ("add", {"a": "x"}, "argument a of add must be a whole number"),
         ("wrong", {}, "wrong failed: ValueError: the thermometer is gone"),
         ("refuse", {}, "The shop is closed."),
+        ("unreadable", {}, "unreadable failed: FileNotFoundError: caf?.txt is not there"),
         ("leave", {}, "it raised SystemExit"),
         ("stop_iteration", {}, "StopIteration"),
         ("cancel_itself", {}, "it cancelled itself"),
@@ -210,6 +216,7 @@ def test_whatever_goes_wrong_is_an_answer(name: str, arguments: dict[str, Any], 
     response = _run(name, **arguments)
     assert list(response) == ["error"]
     assert part in response["error"]
+    assert response["error"].encode(), "the line can carry it"
 
 
 def test_an_answer_of_just_the_limit_passes() -> None:
