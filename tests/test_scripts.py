@@ -52,8 +52,8 @@ DPKG_QUERY = """#!/bin/bash
 """
 
 TOOLS = (
-    "bash sh awk cat chmod cp cut dirname env find flock grep head mkdir mv printf readlink rm sed sha256sum sleep "
-    "tail touch tr"
+    "bash sh awk cat chmod cp cut dirname env find flock grep head mkdir mv nice printf readlink rm sed sha256sum "
+    "sleep tail touch tr"
 )
 
 
@@ -298,7 +298,7 @@ for word in "$@"; do
   case $word in --junitxml=*) report=${word#--junitxml=} ;; esac
 done
 count=11 bad=${PYTEST_FAILURES:-0}
-if [[ $* == *"-m slow"* || $* == *"-m sound"* ]]; then
+if [[ $* == *"-m slow"* || $* == *"-m sound"* || $* == *"-m soak"* ]]; then
   count=3 bad=0
 elif [[ -n ${PYTEST_CRASHES:-} ]]; then
   exit 3
@@ -337,7 +337,7 @@ def last_line(text: str) -> str:
 def test_the_closing_line_counts_every_layer(tested: Machine) -> None:
     code, text = tested.run(".ci/run")
     assert code == 0, text
-    assert last_line(text).startswith("17 passed, 0 failed, 3 skipped")  # 3 tools; 10, 2 and 2 tests
+    assert last_line(text).startswith("21 passed, 0 failed, 5 skipped")  # 3 tools; 10 and four times 2 tests
     assert "everyday tests   passed: 10 passed, 0 failed, 1 skipped" in text
     assert any("-m not slow and not sound" in call and "-n 2" in call for call in tested.calls)
 
@@ -345,7 +345,7 @@ def test_the_closing_line_counts_every_layer(tested: Machine) -> None:
 def test_a_failing_layer_fails_the_whole_and_the_others_still_run(tested: Machine) -> None:
     code, text = tested.run("scripts/test", RUFF_ENDS="1", PYTEST_FAILURES="2")
     assert code == 1
-    assert last_line(text).startswith("13 passed, 4 failed, 3 skipped")
+    assert last_line(text).startswith("17 passed, 4 failed, 5 skipped")
     assert any("-m slow" in call for call in tested.calls)
 
 
@@ -359,6 +359,21 @@ def test_many_that_fail_get_no_second_try(tested: Machine) -> None:
     code, _ = tested.run("scripts/test", "--fast", PYTEST_FAILURES="4", PYTEST_AGAIN="1")
     assert code == 1
     assert not any("--last-failed" in call for call in tested.calls)
+
+
+def test_the_long_layers_run_beside_the_slow_one_and_count_as_well(tested: Machine) -> None:
+    code, text = tested.run("scripts/test")
+    assert code == 0, text
+    assert "soak             passed: 2 passed, 0 failed, 1 skipped (beside the others)" in text
+    assert "virtual          passed: 2 passed, 0 failed, 1 skipped (beside the others)" in text
+    assert sum("-m slow and not virtual and not soak" in call for call in tested.calls) == 1
+
+
+def test_the_half_hour_can_be_left_out(tested: Machine) -> None:
+    code, text = tested.run("scripts/test", "--no-soak")
+    assert code == 0, text
+    assert not any("-m soak" in call for call in tested.calls)
+    assert "not asked for" in text
 
 
 def test_tests_that_crash_count_as_failed(tested: Machine) -> None:

@@ -15,8 +15,8 @@ While `hold` is on nothing at all is handed out, and what is captured meanwhile 
 the answer to a call closes the connection for sound, and sound that is kept for later would be stale.
 
 A connection is a new page: after `link_up` open marks are given again, and sound is sent again from the turn's start
-(`replay="turn"`, for turns younger than `BACKLOG_S` that were not answered) or from the first sample not yet written
-(`"gap"`).
+(`replay="turn"`, for turns younger than `BACKLOG_S` that were not answered; of an older unmarked stream its last
+`BACKLOG_S`, for the sentence being said may stand in it) or from the first sample not yet written (`"gap"`).
 """
 
 from __future__ import annotations
@@ -190,10 +190,12 @@ class Uplink:
         """A new connection: give marks again, and sound by the chosen replay."""
         self._up = True
         self._farewell = None
+        horizon = max(self._ring.oldest, self._ring.written - self._backlog)
         for interval in self._intervals:
-            young = self._ring.written - interval.replay_from <= self._backlog
-            if replay == "turn" and young and interval.replay_from >= self._ring.oldest:
-                interval.cursor = interval.replay_from
+            since = interval.replay_from if self._manual else max(interval.replay_from, horizon)
+            left = self._manual or interval.end is None or since < interval.end
+            if replay == "turn" and left and since >= horizon:
+                interval.cursor = min(interval.cursor, since)
                 interval.ended = False
             interval.opened = False
         if replay == "gap":

@@ -22,6 +22,7 @@ def test_some_hundred_random_scripts(tmp_path: Path, mode: str, caplog: pytest.L
 
 
 @pytest.mark.slow
+@pytest.mark.virtual
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(20))
 def test_ten_thousand_random_scripts(tmp_path: Path, part: int, caplog: pytest.LogCaptureFixture) -> None:

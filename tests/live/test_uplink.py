@@ -90,6 +90,20 @@ def test_speech_older_than_the_backlog_is_dropped_and_counted() -> None:
     assert bench.uplink.dropped_samples == start
 
 
+def test_of_an_old_unmarked_stream_a_new_connection_gets_the_newest_part_again() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    for _ in range(8):
+        bench.capture(5 * 16_000)
+        bench.pull()
+    bench.uplink.link_down()
+    bench.uplink.link_up()
+    ((start, end),) = sound_of(bench.pull())
+    assert (start, end) == (round((40 - BACKLOG_S) * 16_000), 40 * 16_000)
+    assert bench.uplink.dropped_samples == 0, "it had been sent before"
+
+
 def test_mute_in_mid_turn_sends_nothing_more_but_the_end_mark() -> None:
     bench = Bench()
     bench.uplink.link_up()

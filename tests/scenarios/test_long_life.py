@@ -196,6 +196,33 @@ def test_a_change_under_a_person_who_talks_to_an_open_microphone_takes_the_sente
     )
 
 
+@pytest.mark.parametrize("how", ["changed", "cut"])
+def test_what_is_said_after_a_long_silence_survives_a_change_and_a_cut_under_it(
+    tmp_path: Path, shown: Shown, how: str
+) -> None:
+    """The microphone has been open for longer than speech is kept, and the sentence has just begun."""
+
+    async def story(house: House) -> None:
+        await house.talk()
+        await asyncio.sleep(house.device.agent.talk.machine._line.change_at - 2.0 - house.device.now)
+        said = house.device.air.say(4.0)
+        await asyncio.sleep(2.0)
+        if how == "cut":
+            house.device.network.cut()
+        await house.answered()
+        assert len(house.twin.sessions) == 2
+        assert house.delivered(said)
+
+    live_in(
+        tmp_path,
+        shown,
+        story,
+        live={"connection_limit_s": 54.0 if how == "changed" else 56.0},
+        conversation={"idle_timeout_s": 120.0},
+        **SPEAKER,
+    )
+
+
 def test_a_service_that_says_goodbye_is_left_for_another_that_knows_it_all(tmp_path: Path, shown: Shown) -> None:
     async def story(house: House) -> None:
         await house.talk()

@@ -44,7 +44,7 @@ SAMPLE_S = DAY_S / 144
 HEARD = "a text"
 WITHIN_S = 60.0  # an answer that comes later is none
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.virtual, pytest.mark.timeout(2400)]
 
 TOOLS = '''
 """A tool that takes its time, and one that fails."""

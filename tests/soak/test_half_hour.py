@@ -29,7 +29,7 @@ LASTS_S = float(os.environ.get("EDGE_AGENT_REAL_SOAK_S", "1800"))
 SAMPLE_S = LASTS_S / 180
 REST = {"idle", "offline", "fault", "muted", "waiting-for-clock"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(LASTS_S + 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(LASTS_S + 120)]
 
 
 class Talker:
