@@ -26,6 +26,9 @@ from edge_agent.live.uplink import Mark, Picture, Sound, Uplink
 
 RATE = 16_000
 BLOCK = 320
+MOST_TICKS = 5  # deadlines that can be due in one moment
+MOST_CONNECTS = 60  # that nobody asked for by hand, in a minute of everything at once
+PEOPLE = (ev.Pressed, ev.Released, ev.TextAsked, ev.EndAsked, ev.Announced, ev.Unmuted, ev.BudgetFree)
 TALKING_LIGHTS = {"listening", "connecting", "thinking", "speaking", "ringing", "healing-1", "healing-2", "healing-3"}
 
 
@@ -60,21 +63,32 @@ class Device(RuleBasedStateMachine):
         self.server_open = False
         self.tail_at = 0.0
         self.asked_at = float("inf")
+        self.held = self.spent = False
+        self.connects: deque[float] = deque()
         self.tell(ev.Ready())
 
     def tell(self, event: ev.Event) -> None:
-        for action in self.machine.handle(event, self.now):
-            self.carry_out(action, event)
-        while (
-            (deadline := self.machine.deadline) is not None and deadline <= self.now and not isinstance(event, ev.Tick)
-        ):
-            self.tell(ev.Tick())
+        self.step(event)
+        for _ in range(MOST_TICKS):
+            if self.machine.deadline is None or self.machine.deadline > self.now:
+                return
+            self.step(ev.Tick())
+        pytest.fail(f"a deadline is due again and again after {event}")
 
-    def carry_out(self, action: do.Action, event: ev.Event) -> None:  # noqa: C901, PLR0912  one case for each action
+    def step(self, event: ev.Event) -> None:
+        actions = self.machine.handle(event, self.now)
+        if any(isinstance(one, do.Report) and "did not come back in time" in one.why for one in actions):
+            assert any(isinstance(one, do.Say) for one in actions), "speech was dropped and nobody told"
+        for action in actions:
+            self.carry_out(action, event)
+
+    def carry_out(self, action: do.Action, event: ev.Event) -> None:  # noqa: C901, PLR0912, PLR0915  one case for each action
         match action:
             case do.Connect():
                 assert self.link == "down", "two connections at once"
                 self.link = "opening"
+                if not isinstance(event, PEOPLE):
+                    self.count_connect()
             case do.Disconnect():
                 self.link = "down"
                 self.uplink.link_down()
@@ -82,6 +96,7 @@ class Device(RuleBasedStateMachine):
                 self.answer += 1
             case do.OpenTurn(turn, start):
                 assert not self.machine.muted, "a turn opened while muted"
+                assert not self.spent, "a turn opened on a budget that is used up"
                 start = self.ring.written if start is None else start
                 assert self.ring.written - RATE <= start <= self.ring.written, "a turn reaches back to before it"
                 self.uplink.open(turn, start)
@@ -92,6 +107,10 @@ class Device(RuleBasedStateMachine):
                 self.intervals[-1][1] = end
                 if self.machine.rules.manual:
                     self.asked_at = self.now
+            case do.Hold(on):
+                assert on is not self.held, "held back twice, or let go twice"
+                self.held = on
+                self.uplink.hold(on=on)
             case do.SendText():
                 assert self.link == "up"
                 self.asked_at = self.now
@@ -118,6 +137,12 @@ class Device(RuleBasedStateMachine):
             case _:
                 pass
         self.drain()
+
+    def count_connect(self) -> None:
+        self.connects.append(self.now)
+        while self.connects[0] < self.now - 60:
+            self.connects.popleft()
+        assert len(self.connects) <= MOST_CONNECTS, "connection upon connection"
 
     def drain(self) -> None:
         while (item := self.uplink.pull()) is not None:
@@ -160,7 +185,10 @@ class Device(RuleBasedStateMachine):
 
     @rule()
     def press(self) -> None:
+        ringing, turns = self.machine.ringing, self.machine.turns
         self.tell(ev.Pressed(self.ring.written))
+        assert not self.machine.ringing
+        assert self.machine.rules.hook or not ringing or self.machine.turns == turns, "it only stops the alarm"
 
     @rule()
     def release(self) -> None:
@@ -271,6 +299,8 @@ class Device(RuleBasedStateMachine):
 
     @rule(spent=st.sampled_from([ev.BudgetLow("money"), ev.BudgetSpent("money"), ev.BudgetFree()]))
     def the_budget(self, spent: ev.Event) -> None:
+        if not isinstance(spent, ev.BudgetLow):
+            self.spent = isinstance(spent, ev.BudgetSpent)
         self.tell(spent)
 
     @rule(rings=st.booleans())
@@ -328,6 +358,8 @@ class Device(RuleBasedStateMachine):
         assert not self.uplink.turn_open
         assert self.uplink.idle
         assert not self.intervals
+        assert not self.held
+        assert not self.machine.ringing
 
 
 TestDevice = Device.TestCase
