@@ -22,6 +22,7 @@ log = logging.getLogger("edge_agent")
 
 LOGGED = frozenset({"state", "fault", "turn", "conversation", "connection"})
 """Events worth a line in the log: a few in a minute of talk, and nothing of what was said."""
+MOST_TOLD = 100  # different lines; an outage of days should not be remembered in all its wordings
 
 
 class Reports:
@@ -93,6 +94,8 @@ class Reports:
         again = event == "connection" and fields in self._told
         log.log(logging.DEBUG if again else logging.INFO, "%s %s", event, fields)
         if event == "connection":
+            if len(self._told) >= MOST_TOLD:
+                self._told.clear()
             self._told.add(fields)
         elif event in {"turn", "conversation"}:
             self._told.clear()

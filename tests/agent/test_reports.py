@@ -80,3 +80,13 @@ def test_the_machines_reports_go_where_they_belong(caplog: pytest.LogCaptureFixt
     assert seen[0]["code"] == 6
     assert seen[1] == {"event": "turn", "t": 5.0, "audio_s": 2.0, "why": "released", "turn": 3}
     assert metrics.value("faults", code="6") == 1
+
+
+def test_an_outage_of_days_is_not_remembered_in_all_its_wordings(caplog: pytest.LogCaptureFixture) -> None:
+    reports, _, _ = make()
+    with caplog.at_level(logging.INFO):
+        for number in range(1000):
+            reports.publish("connection", why=f"no route from port {number}")
+            reports.publish("connection", why=f"no route from port {number}")
+    assert len(caplog.records) == 1000, "each of them once"
+    assert len(reports._told) <= 100

@@ -27,9 +27,19 @@ from edge_agent.live.uplink import Mark, Picture, Sound, Uplink
 RATE = 16_000
 BLOCK = 320
 MOST_TICKS = 5  # deadlines that can be due in one moment
-MOST_CONNECTS = 60  # that nobody asked for by hand, in a minute of everything at once
+MOST_CONNECTS = 40  # that nobody asked for by hand, in a minute of everything at once
 PEOPLE = (ev.Pressed, ev.Released, ev.TextAsked, ev.EndAsked, ev.Announced, ev.Unmuted, ev.BudgetFree)
-TALKING_LIGHTS = {"listening", "connecting", "thinking", "speaking", "ringing", "healing-1", "healing-2", "healing-3"}
+TALKING_LIGHTS = {
+    "listening",
+    "connecting",
+    "thinking",
+    "degraded",
+    "speaking",
+    "ringing",
+    "healing-1",
+    "healing-2",
+    "healing-3",
+}
 
 
 class Device(RuleBasedStateMachine):
@@ -217,13 +227,25 @@ class Device(RuleBasedStateMachine):
         self.uplink.offer(Picture(max(0, self.ring.written - back), b"jpeg"))
         self.drain()
 
-    @rule()
-    def line_comes_up(self) -> None:
+    @rule(
+        resumed=st.booleans(),
+        retold=st.booleans(),
+        degraded=st.booleans(),
+        lasts_s=st.sampled_from([0.0, 2.0, float("inf")]),
+    )
+    def line_comes_up(self, resumed: bool, retold: bool, degraded: bool, lasts_s: float) -> None:
         if self.link == "opening":
             self.link = "up"
             self.uplink.link_up()
-            self.tell(ev.LinkUp())
+            self.tell(ev.LinkUp(resumed, retold, degraded, lasts_s))
             self.drain()
+
+    @rule(times=st.integers(2, 40), why=st.sampled_from([ev.LineLeaving(0.0), ev.LineLeaving(60.0), ev.NetworkBack()]))
+    def a_line_that_will_not_stay(self, times: int, why: ev.Event) -> None:
+        for _ in range(times):
+            self.line_comes_up(resumed=False, retold=False, degraded=False, lasts_s=float("inf"))
+            self.tell(why)
+            self.time_passes(2)
 
     @rule(fault=st.sampled_from([Fault.NETWORK, Fault.SERVICE, Fault.CLOCK, None]), final=st.booleans())
     def line_goes_down(self, fault: Fault | None, final: bool) -> None:
