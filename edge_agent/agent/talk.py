@@ -209,6 +209,7 @@ class Talk:
         self.machine.rules = wishes.rules_for(config)
         self.engine.set_gain(config.audio.mic_gain_db)
         self.link.spending.reload()
+        self.link.calls.runner.limit(config.tools.deadline_s)
         self._arm()
         if not self.machine.in_conversation:
             self.tell(ev.LineLeaving())  # a connection that was opened ahead knows only the old configuration

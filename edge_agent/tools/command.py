@@ -74,6 +74,8 @@ def parse_argument(tool: Tool, text: str) -> tuple[str, Any]:
 
 
 async def _run(args: argparse.Namespace, config: Config, owner_uid: int) -> int:
+    nobody = NoDevice()
+    household = config.mode == "speaker"  # strangers are offered neither mute nor timers
     servers = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
     await servers.start()
     try:
@@ -81,7 +83,12 @@ async def _run(args: argparse.Namespace, config: Config, owner_uid: int) -> int:
         found = find_tools(
             folder=Path(config.tools.folder),
             allow=config.tools.allow,
-            functions=device_tools(NoDevice(), camera=config.camera.source != "off"),
+            functions=device_tools(
+                nobody,
+                camera=config.camera.source != "off",
+                mute=nobody.mute if household else None,
+                timers=nobody if household else None,
+            ),
             extra=servers.tools(),
             owner_uid=owner_uid,
         )

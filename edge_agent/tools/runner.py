@@ -94,6 +94,10 @@ class ToolRunner:
         """The ids of calls that will still be answered."""
         return frozenset(self._calls)
 
+    def limit(self, deadline_s: float) -> None:
+        """Take another deadline for tools that name none, for the calls to come."""
+        self._deadline_s = deadline_s
+
     def replace(self, tools: Mapping[str, Tool]) -> None:
         """Take other tools for the calls to come."""
         self._tools = tools

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from faults import matrix
 from faults.scene import Outcome
+from harness import KEY
+from showing import Shown
 
 WRITES = bool(os.environ.get("EDGE_AGENT_WRITE_FAULTS"))
 
@@ -17,6 +19,16 @@ WRITES = bool(os.environ.get("EDGE_AGENT_WRITE_FAULTS"))
 def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Volume and mute of one test are not another's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    """Everything that is logged or written while something goes wrong; the device's key must not be in it."""
+    told = Shown()
+    with told.listening():
+        yield told
+    told.files(tmp_path)
+    assert not told.of(KEY), "the device's key was shown"
 
 
 @pytest.fixture

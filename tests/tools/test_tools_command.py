@@ -51,6 +51,18 @@ def test_list(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "broken.py was skipped: it fails when loaded: ZeroDivisionError" in captured.err
 
 
+def test_a_household_is_offered_timers_and_mute_and_strangers_are_not(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _tools(config, "list") == 0
+    assert "set_timer" not in capsys.readouterr().out
+    config.write_text('mode = "speaker"\n' + config.read_text())
+    assert _tools(config, "list") == 0
+    listed = capsys.readouterr().out
+    assert "set_timer(" in listed
+    assert "mute_microphone(" in listed
+
+
 def test_list_as_json_is_what_the_service_gets(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _tools(config, "list", "--json") == 0
     declared = {one["name"]: one for one in json.loads(capsys.readouterr().out)}

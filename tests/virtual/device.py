@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from unittest import mock
 
+from harness import KEY
 from virtual.loop import network, running
 from virtual.sound import Air, Utterance
 from virtual.wire import Network
@@ -63,8 +64,10 @@ class VirtualDevice:
         folder.mkdir(parents=True, exist_ok=True)
         key = folder / "key"
         if not key.exists():
-            key.write_text("test-key")
+            key.write_text(KEY)
             key.chmod(0o600)
+            if twin is not None and twin.key == "test-key":
+                twin.key = KEY
         tree: dict[str, Any] = {
             "mode": "kiosk",
             "live": {"url": twin.url if twin else "ws://127.0.0.1:9", "credential": f"file:{key}"},
