@@ -174,6 +174,7 @@ class Agent:
             Path(self.config.control.socket), self.commands.do, watch=self._present, on_watchers=self._watched
         )
         await self._control.start()
+        self.talk.engine.levels(self.flight.records)
         self._open_panel()
         self._light = Light(self.panel, patterns, self._loop)
         self._light.show("starting")
@@ -407,7 +408,7 @@ class Agent:
         return [{"event": "status", **self.status()}]
 
     def _watched(self, count: int) -> None:
-        self.talk.engine.levels(count > 0)
+        self.talk.engine.levels(count > 0 or self.flight.records)
         self._reports.to = self._control.publish if self._control is not None and count else None
 
     def _from_thread(self, call: Callable[..., None], *args: Any) -> None:

@@ -56,6 +56,8 @@ class Flight:
 
     tap: Callable[[str, bytes], None] | None = None
     """Sees every message of the line, as ("up" or "down", message)."""
+    records = False
+    """Whether it keeps what it is told; then the sound's levels are wanted although nobody watches."""
 
     def link_up(self, *, resumed: bool) -> None:
         """A connection is set up."""
@@ -101,6 +103,8 @@ class RecordedFlight(Flight):
         metrics: gives the figures.
         clock: monotonic seconds, the one of the watch events.
     """
+
+    records = True
 
     def __init__(self, settings: Settings, *, metrics: Metrics, clock: Callable[[], float]) -> None:
         self.recorder = Recorder(

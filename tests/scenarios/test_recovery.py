@@ -263,6 +263,20 @@ def test_a_fault_writes_its_recording_by_itself_and_it_plays_back_to_the_same_st
     assert on_the_bench[-1] == "fault"
 
 
+def test_levels_are_recorded_although_nobody_watches(tmp_path: Path, shown: Shown) -> None:
+    flights = tmp_path / "flights"
+
+    async def story(house: House) -> None:
+        await asyncio.sleep(30.0)
+        await house.device.do("record")
+
+    live_in(tmp_path, shown, story, recorder={"folder": str(flights)})
+    (recording,) = flights.iterdir()
+    told = [json.loads(line) for line in recording.read_text().splitlines()]
+    levels = [one for one in told if one.get("event") == "level"]
+    assert 25 <= len(levels) <= 35, "one a second"
+
+
 def test_without_a_folder_nothing_is_recorded_and_who_asks_is_told_what_to_set(tmp_path: Path, shown: Shown) -> None:
     async def story(house: House) -> None:
         assert "recorder.folder" in await house.refused("record")
