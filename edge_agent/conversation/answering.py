@@ -79,6 +79,7 @@ class AnsweringRules(Steps):
         late = self._now - self._listening_since < LATE_CAPTION_S or self._answer.sounding
         self._last_sound = self._now
         self._question_heard = True
+        self._heard_at = self._now
         open_microphone = self._turn is not None and not self.rules.manual and not self.rules.continuous
         if open_microphone and not late and not self._doubted and self._unanswered_since is None:
             self._unanswered_since = self._now

@@ -6,6 +6,7 @@ is derived from them in one place, so that facts and state cannot disagree. Noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from edge_agent.conversation.answer import Answer
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import PATIENCE_S, Line
 from edge_agent.conversation.moves import State
-from edge_agent.conversation.rules import BLOCKING, OF_THE_LINE, SNAPSHOT_S, Rules
+from edge_agent.conversation.rules import BLOCKING, BREATH_S, OF_THE_LINE, SNAPSHOT_S, Rules
 from edge_agent.errors import Fault
 
 
@@ -75,6 +76,7 @@ class Facts:
         self._last_sound = 0.0
         self._listening_since = 0.0
         self._unanswered_since: float | None = None
+        self._heard_at = -math.inf
         self._doubted = False
         self._not_before = 0
         self._fresh_since = 0.0
@@ -158,6 +160,11 @@ class Facts:
         if self._answer.sounding or self._answer.pending or self._texts or self._owed_to_the_line():
             return False
         return self._turn is None or not self.rules.manual
+
+    def _listener_free_at(self) -> float:
+        """When the device may speak by itself: not into what somebody with the open microphone is saying."""
+        talking = self._turn is not None and not self.rules.manual
+        return self._heard_at + BREATH_S if talking else -math.inf
 
     def _calm(self) -> bool:
         """Nobody would notice if the connection were changed for another."""

@@ -72,6 +72,8 @@ class HouseholdRules(Steps):
             self._finish("the budget is used up", "fault", Fault.LIMIT)
         elif self._spent and self._line.link is not Link.DOWN:
             self._disconnect()  # a line that was opened ahead costs data
+        if self._listener_free_at() > self._now:
+            return
         for notice in self._notices:
             self._signal(notice)
         self._notices.clear()

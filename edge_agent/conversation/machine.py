@@ -121,6 +121,8 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
                 out.append((self._down_since + rules.long_press_s, self._long_press))
             if Fault.BUTTON_STUCK not in self.faults:
                 out.append((self._down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
+        if (self._notices or self._announcements) and self._quiet() and self._listener_free_at() > self._now:
+            out.append((self._listener_free_at(), self._quiet_moment))
         if self._begun_at is not None and self._quiet():
             out.append((self._last_sound + rules.idle_timeout_s, lambda: self._finish("nobody there", "fell asleep")))
             end = self._begun_at + rules.max_conversation_s

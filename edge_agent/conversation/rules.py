@@ -12,6 +12,7 @@ STUCK_S = 15.0  # a button still down this long after its turn was ended is stuc
 FAREWELL_S = 5.0  # a model that wants to end the conversation begins its last words within this
 
 UNSENT_S = 120.0  # 15 s of speech take no longer on a line of 64 kbit/s
+BREATH_S = 2.0  # after the last word the service understood, a person with the open microphone has finished
 LISTEN_S = 15.0  # how long an announcement that asks for an answer listens where nobody can hear the end of speech
 SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait means that none will come
 

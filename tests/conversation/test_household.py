@@ -41,6 +41,36 @@ def test_an_announcement_waits_for_the_answer_and_the_open_turn() -> None:
     assert do.SendText(DINNER) in story.done
 
 
+def test_an_announcement_does_not_talk_over_a_person_with_the_open_microphone() -> None:
+    story = speaker()
+    story.press()
+    story.release()
+    story.tell(ev.LinkUp())
+    story.wait(3)
+    story.tell(ev.Heard())
+    story.wait(0.5)
+    story.tell(ev.Announced("Dinner is ready."))
+    assert DINNER not in [one.text for one in story.of(do.SendText)]
+    story.wait(1)
+    story.tell(ev.Heard())
+    story.wait(1.9)
+    assert DINNER not in [one.text for one in story.of(do.SendText)]
+    story.wait(0.2)
+    assert DINNER in [one.text for one in story.of(do.SendText)]
+
+
+def test_a_notice_waits_for_the_end_of_the_sentence_as_well() -> None:
+    story = speaker()
+    story.press()
+    story.release()
+    story.tell(ev.LinkUp())
+    story.tell(ev.Heard())
+    story.tell(ev.BudgetLow("80 % of the day's money"))
+    assert do.Say("budget_low") not in story.done
+    story.wait(2.1)
+    assert story.done.count(do.Say("budget_low")) == 1
+
+
 def test_converse_connects_speaks_and_then_listens() -> None:
     story = speaker()
     story.tell(ev.Announced("Shall I close the blinds?", listen=True))
