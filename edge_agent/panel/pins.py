@@ -33,6 +33,8 @@ from edge_agent.panel.patterns import ON, Color
 
 log = logging.getLogger(__name__)
 
+MOCK_STATES = 1000  # a mock pin remembers every step of the light, for ever; a day has a million of them
+
 OnLevel = Callable[[bool, float], None]
 _DEV = Path("/dev")
 
@@ -157,6 +159,8 @@ class GpioPanel:
         with _failures("The light's pin"):
             for led, value in zip(self._leds, values, strict=True):
                 led.value = value if self.dimmable else value >= ON
+                if len(getattr(led.pin, "states", ())) > MOCK_STATES:
+                    led.pin.clear_states()
 
     def lit(self) -> Color:
         """Return what the pins carry, red, green, blue; a single light gives three equal numbers."""

@@ -66,6 +66,15 @@ def test_pins_without_pwm_are_on_or_off() -> None:
     panel.close()
 
 
+def test_a_mock_light_that_blinks_for_days_remembers_no_more_than_some_steps() -> None:
+    panel = _panel([])
+    for step in range(5000):
+        panel.show(((step % 2) * 1.0, 0.0, 0.0))
+    assert len(panel._leds[0].pin.states) <= 1001
+    assert panel.lit() == (1.0, 1.0, 1.0)
+    panel.close()
+
+
 def test_closing_darkens_the_light_frees_the_pins_and_silences_the_button() -> None:
     seen: list[tuple[bool, float]] = []
     factory = MockFactory(pin_class=gpiozero.pins.mock.MockPWMPin)
