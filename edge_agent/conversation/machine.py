@@ -123,7 +123,7 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
                 out.append((self._down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
         if (self._notices or self._announcements) and self._quiet() and self._listener_free_at() > self._now:
             out.append((self._listener_free_at(), self._quiet_moment))
-        if self._begun_at is not None and self._quiet():
+        if self._begun_at is not None and self._quiet() and self._line.wanted_since is None:
             out.append((self._last_sound + rules.idle_timeout_s, lambda: self._finish("nobody there", "fell asleep")))
             end = self._begun_at + rules.max_conversation_s
             out.append((end, lambda: self._finish("conversation too long", "conversation too long")))

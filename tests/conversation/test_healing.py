@@ -232,6 +232,19 @@ def test_an_answer_after_the_nudge_is_heard_though_the_old_turn_ended_empty_firs
     assert story.state == State.SPEAKING
 
 
+def test_an_end_that_comes_before_the_question_was_sent_is_not_its_answer() -> None:
+    story = kiosk()
+    story.sends = False
+    story.hold(1)
+    story.tell(ev.LinkUp())
+    story.tell(ev.AnswerDone())
+    assert story.state == State.THINKING
+    assert do.Say("no_answer") not in story.done
+    story.tell(ev.QuestionSent())
+    story.tell(ev.AnswerDone())
+    assert do.Say("no_answer") in story.done
+
+
 def test_the_ladder_waits_until_the_question_has_been_sent() -> None:
     story = kiosk(answer_timeout_s=20.0)
     story.sends = False

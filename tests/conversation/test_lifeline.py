@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -219,6 +220,17 @@ def test_lost_speech_is_told_when_the_line_is_back_and_only_to_who_spoke() -> No
     story.hold(1)
     story.tell(ev.LinkUp())
     assert story.done.count(do.Say("speech_lost")) == 1
+
+
+def test_nobody_falls_asleep_while_speech_waits_for_the_line() -> None:
+    story = speaker()
+    story.machine.rules = dataclasses.replace(story.machine.rules, idle_timeout_s=3.0)
+    story.press()
+    story.release()
+    story.wait(10)
+    assert story.machine.turn_open
+    story.tell(ev.LinkUp())
+    assert story.state == State.LISTENING
 
 
 def test_what_nobody_waits_for_is_not_sent_again_after_a_cut() -> None:

@@ -48,6 +48,9 @@ def row() -> Callable[..., None]:
             return
         shown = matrix.read(matrix.PAGE.read_text()).get(key)
         assert shown is not None, f"docs/faults.md has no row for {key}: run scripts/make-faults"
+        if key.startswith("real-"):  # in real time a light that shows for a moment may be seen or not
+            assert found.speech == shown.speech, f"docs/faults.md is stale in the row {key}: run scripts/make-faults"
+            return
         assert found.stable == shown.stable, f"docs/faults.md is stale in the row {key}: run scripts/make-faults"
 
     return held

@@ -133,6 +133,9 @@ async def comes_to_rest(device: Device) -> None:
     await device.ask("volume", volume=70)
     await device.ask("end")
     await device.until(lambda status: status["state"] in {"idle", "offline", "fault"} and not status["turn_open"])
+    line = device.agent.talk.machine._line
+    # a quota that was told in the storm is waited for, ten seconds and a little, before anybody is connected
+    await device.until(lambda status: line._not_before <= status["t"], within_s=20.0)
     if device.tree["mode"] == "kiosk":
         await device.hold(0.6)
     else:  # the noise never pauses: only the second tap tells the service that the person has finished
