@@ -67,7 +67,7 @@ def test_pins_without_pwm_are_on_or_off() -> None:
 
 
 def test_a_mock_light_that_blinks_for_days_remembers_no_more_than_some_steps() -> None:
-    panel = _panel([])
+    panel: Any = _panel([])
     for step in range(5000):
         panel.show(((step % 2) * 1.0, 0.0, 0.0))
     assert len(panel._leds[0].pin.states) <= 1001
