@@ -44,11 +44,19 @@ LEVEL_S = 1.0  # of the ten readings a second that watchers get, one is enough t
 
 log = logging.getLogger("edge_agent")
 
-_OWN_WORDS = (do.Show, do.Cue, do.Say, do.Report, do.Flush, ev.LinkDown, ev.FaultRaised, ev.BudgetLow, ev.BudgetSpent)
+_OWN_WORDS = (do.Show, do.Cue, do.Say, do.Flush, ev.LinkDown, ev.FaultRaised, ev.BudgetLow, ev.BudgetSpent)
 """Events and actions whose texts are the device's own."""
 
-_OWN_TALES = frozenset({"state", "light", "turn", "connection", "conversation", "fault", "latency", "tool", "usage"})
-"""What watchers are told in the device's own words; any other text may be somebody's."""
+_OWN_TALES = frozenset(
+    {
+        "state", "light", "turn", "connection", "conversation", "healing", "fault", "fault over", "ignored", "defect",
+        "prompt", "latency", "tool", "usage", "budget",
+    }
+)  # fmt: skip
+"""What is told, or reported by the conversation, in the device's own words; any other text may be somebody's."""
+
+_OWN_FIELDS = frozenset({"event", "kind", "phase", "speaker"})
+"""Fields that hold one of a few words of the device's, whatever they are told of."""
 
 
 class Flight:
@@ -159,11 +167,7 @@ class RecordedFlight(Flight):
             if now - self._level_at < LEVEL_S:
                 return
             self._level_at = now
-        own = event in _OWN_TALES
-        shown = {
-            name: value if own or not isinstance(value, str) else self.recorder.words(value)
-            for name, value in fields.items()
-        }
+        shown = fields if event in _OWN_TALES else {name: self._kept(name, value) for name, value in fields.items()}
         self.recorder.note("told", event=event, fields=shown)
         if event == "fault" and not fields.get("over"):
             code = fields.get("code")
@@ -205,15 +209,17 @@ class RecordedFlight(Flight):
         if self._writing:
             await asyncio.wait(list(self._writing))
 
-    def _described(self, thing: Any) -> dict[str, Any]:
-        own = isinstance(thing, _OWN_WORDS)
+    def _described(self, thing: ev.Event | do.Action) -> dict[str, Any]:
+        own = thing.event in _OWN_TALES if isinstance(thing, do.Report) else isinstance(thing, _OWN_WORDS)
         fields: dict[str, Any] = {"is": type(thing).__name__}
         for field in dataclasses.fields(thing):
             value = getattr(thing, field.name)
             if isinstance(value, enum.Enum):
                 fields[field.name] = value.value
-            elif isinstance(value, str) and not own:
-                fields[field.name] = self.recorder.words(value)
             elif value is None or isinstance(value, bool | int | float | str):
-                fields[field.name] = value
+                fields[field.name] = value if own else self._kept(field.name, value)
         return fields
+
+    def _kept(self, name: str, value: Any) -> Any:
+        """Return what may be recorded of a field that may hold somebody's words."""
+        return value if name in _OWN_FIELDS else self.recorder.words(value)

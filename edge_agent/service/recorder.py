@@ -111,15 +111,21 @@ class Recorder:
         if isinstance(tree, dict) and "setup" in tree:
             self._setup = self._add(now, "wire", {"dir": direction, "m": self._whole(tree)})
         else:
-            self._add(now, "wire", {"dir": direction, "m": self._shape(tree, "", content=False)})
+            self._add(now, "wire", {"dir": direction, "m": self._shape(tree, "")})
 
     def note(self, kind: str, **fields: Any) -> None:
         """Record something else; strings are masked and cut, and should hold nothing that people said."""
         self._add(self._clock(), kind, {key: self._plain(value) for key, value in fields.items()})
 
-    def words(self, text: str) -> str | dict[str, int]:
-        """Return what may be recorded of something that was said."""
-        return logs.secrets.mask(text)[:LONGEST] if self.captions else {"chars": len(text)}
+    def words(self, value: Any) -> Any:
+        """Return what may be recorded of something that was said: a text, or JSON with texts at any depth."""
+        if isinstance(value, dict):
+            return {name: self.words(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.words(inner) for inner in value]
+        if not isinstance(value, str):
+            return value
+        return logs.secrets.mask(value)[:LONGEST] if self.captions else {"chars": len(value)}
 
     def wipe(self) -> None:
         """Forget everything that is in memory."""
@@ -202,23 +208,21 @@ class Recorder:
             return self._alias(value) if key in _HANDLES else logs.secrets.mask(value)
         return value
 
-    def _shape(self, value: Any, key: str, *, content: bool) -> Any:  # noqa: PLR0911  one per kind
+    def _shape(self, value: Any, key: str) -> Any:  # noqa: PLR0911  one per kind
         """A message: without what was said, heard or seen."""
         if key == "response" and not self.captions:  # even its keys may be names of somebody's rooms
             return {"chars": len(json.dumps(value))}
+        if key in _CONTENT:
+            return self.words(value)
         if isinstance(value, dict):
-            if isinstance(value.get("data"), str) and isinstance(value.get("mimeType"), str) and not content:
+            if isinstance(value.get("data"), str) and isinstance(value.get("mimeType"), str):
                 return _blob(value["mimeType"], value["data"])
-            return {
-                name: self._shape(inner, name, content=content or name in _CONTENT) for name, inner in value.items()
-            }
+            return {name: self._shape(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
-            return [self._shape(inner, key, content=content) for inner in value]
-        if not isinstance(value, str):
-            return value
-        if not content and key in _HANDLES:
+            return [self._shape(inner, key) for inner in value]
+        if isinstance(value, str) and key in _HANDLES:
             return self._alias(value)
-        if not content and key in _KEPT:
+        if isinstance(value, str) and key in _KEPT:
             return logs.secrets.mask(value)[:LONGEST]
         return self.words(value)
 

@@ -60,15 +60,32 @@ def test_steps_of_the_conversation_are_kept_without_what_people_asked(plane: Pla
 def test_what_watchers_are_told_is_kept_without_captions_and_levels_once_a_second(plane: Plane) -> None:
     plane.flight.told("state", {"state": "speaking"})
     plane.flight.told("caption", {"speaker": "person", "text": "hello", "line": "hello"})
-    plane.flight.told("alarm", {"name": "pizza"})
+    plane.flight.told("alarm", {"why": "pizza", "turn": 1})
+    plane.flight.told("timer", {"name": "pizza", "kind": "timer", "phase": "rings"})
+    plane.flight.told("grounding", {"queries": ["pizza near me"], "sources": [{"title": "pizza", "uri": "x"}]})
+    plane.flight.told("healing", {"step": "nudge"})
     for _ in range(25):
         plane.flight.told("level", {"mic_dbfs": -30.0})
         plane.now += 0.1
     told = plane.entries()
-    assert [entry["event"] for entry in told] == ["state", "caption", "alarm", "level", "level", "level"]
+    assert [entry["event"] for entry in told] == [
+        *("state", "caption", "alarm", "timer", "grounding", "healing", "level", "level", "level")
+    ]
     assert told[0]["fields"] == {"state": "speaking"}
+    assert told[3]["fields"] == {"name": {"chars": 5}, "kind": "timer", "phase": "rings"}
+    assert told[4]["fields"]["queries"] == [{"chars": 13}]
+    assert told[5]["fields"] == {"step": "nudge"}
     assert "hello" not in json.dumps(told)
     assert "pizza" not in json.dumps(told)
+
+
+def test_the_name_of_an_alarm_is_counted_wherever_the_conversation_passes_it_on(plane: Plane) -> None:
+    report = do.Report("turn", "opened")
+    plane.flight.decided(ev.AlarmRings("pizza"), [do.Report("alarm", "pizza"), do.Ring(True), report], "idle")
+    (entry,) = plane.entries()
+    assert "pizza" not in json.dumps(entry)
+    assert entry["actions"][0] == {"is": "Report", "event": "alarm", "why": {"chars": 5}, "fault": None}
+    assert entry["actions"][2]["why"] == "opened"
 
 
 def test_links_tell_how_they_ended(plane: Plane) -> None:
