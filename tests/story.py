@@ -44,7 +44,7 @@ class Story:
     def tell(self, event: ev.Event) -> list[do.Action]:
         self.last = self.machine.handle(event, self.now)
         self.done += self.last
-        asked = any(isinstance(action, do.CloseTurn | do.SendText) for action in self.last)
+        asked = any(isinstance(action, do.CloseTurn | do.SendText | do.VoidTurns) for action in self.last)
         if self.machine.connected and (asked or isinstance(event, ev.LinkUp)) and self.sends:
             self.done += self.machine.handle(ev.QuestionSent(), self.now)
         for action in self.last:

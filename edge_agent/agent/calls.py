@@ -1,6 +1,7 @@
 """Function calls of the model: run, answered, counted, cancelled; every call is settled, whatever becomes of it.
 
-    calls = Calls(runner, model=lambda: config.live.model, ...)
+    calls = Calls(model=lambda: config.live.model, ...)
+    calls.offer(tools)                # what the model of the next connection may call
     calls.begin(event.calls)          # ToolsCalled is told, the tools run
     calls.cancel(event.ids)           # the model no longer wants them
     calls.abandon()                   # the line is gone: nobody is left to answer

@@ -100,10 +100,11 @@ class Talk:
             cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
         )
         self.engine.set_mute(memory.state.muted)
-        remember_s = wishes.rules_for(now).remember_s
+        rules = wishes.rules_for(now)
+        remember_s = rules.remember_s
         kept = memory.kept(now.live.model, remember_s)
         known_until = 0.0 if kept is None else self._loop.time() + remember_s - kept.age_s
-        self.machine = Machine(wishes.rules_for(now), muted=memory.state.muted, known_until=known_until)
+        self.machine = Machine(rules, muted=memory.state.muted, known_until=known_until)
         self.message_samples = now.live.message_ms * SAMPLES_PER_MS
         self.uplink = Uplink(self.ring, manual=now.manual_turns, message_samples=self.message_samples)
         self._stopwatch = Stopwatch(metrics, reports.latency)
@@ -184,9 +185,9 @@ class Talk:
         lifted = self.machine.rules.hook and not self.machine.in_conversation
         self.tell(ev.Pressed(self._sample_of(at)))
         persona = self.link.opening.persona
-        greets = persona is not None and persona.greeting and self.takes_text
-        if lifted and self.machine.turn_open and persona is not None and greets:
-            self.tell(ev.TextAsked(f"Greet the person with these words: {persona.greeting}"))
+        greeting = "" if persona is None else persona.greeting
+        if lifted and self.machine.turn_open and greeting and self.takes_text:
+            self.tell(ev.TextAsked(f"Greet the person with these words: {greeting}"))
         self._stopwatch.press_done()
 
     def release(self, at: float) -> None:

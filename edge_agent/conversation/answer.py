@@ -24,8 +24,6 @@ class Answer:
 
     awaited: bool = False
     """Something was asked, and no sound of the answer has come yet."""
-    sent: bool = True
-    """What was asked has been written to the line."""
     due: float = 0.0
     """When an awaited answer is given up."""
     calls: int = 0
@@ -60,7 +58,6 @@ class Answer:
     def expect(self, now: float, patience_s: float) -> None:
         """A question is complete; an answer should begin within `patience_s`."""
         self.awaited = True
-        self.sent = False
         self.due = now + patience_s
         if self._discard_until is not None:
             self._discard_most = now + DISCARD_MOST_S

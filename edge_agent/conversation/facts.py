@@ -60,6 +60,7 @@ class Facts:
         self._question_at = 0.0
         self._question_heard = False
         self._unsent_since: float | None = None
+        """Since when what was asked last, aloud or in writing, may not yet be written to the line."""
         self._texts: list[str] = []
         self._asked: list[str] = []
         self._announcements: list[Announcement] = []
@@ -102,13 +103,8 @@ class Facts:
 
     @property
     def asking(self) -> bool:
-        """True on an open line while an answer is waited for, and what was asked may not yet have been written."""
-        return self._line.up and (self._unsent_since is not None or (self._answer.awaited and not self._answer.sent))
-
-    @property
-    def degraded(self) -> bool:
-        """True while the link takes only one question and answer at a time."""
-        return self._line.degraded
+        """True on an open line while what was asked may not yet have been written to its end."""
+        return self._line.up and self._unsent_since is not None
 
     @property
     def ringing(self) -> bool:
@@ -179,11 +175,11 @@ class Facts:
 
     def _spoke_to_the_line(self) -> bool:
         """What waits for the line was spoken."""
-        spoken = self._turn is not None or self._unsent_since is not None
-        return spoken or (self._answer.awaited and not self._asked and not self._texts)
+        waits = self._unsent_since is not None or self._answer.awaited
+        return self._turn is not None or (waits and not self._asked and not self._texts)
 
     def _owed_to_the_line(self) -> bool:
-        """The sound of a closed turn may still wait to be sent, or an announcement for its connection."""
+        """What was asked may still wait to be sent, or an announcement for its connection."""
         return self._unsent_since is not None or self._awaits_line()
 
     def _deaf(self) -> bool:

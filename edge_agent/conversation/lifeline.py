@@ -28,8 +28,9 @@ class LifelineRules(Steps):
             self._lost_speech = False
             self._notices.append("speech lost")
         self._line.known = True
-        self._answer.sent = False
-        self._answer.due = self._now + UNSENT_S
+        if self._answer.awaited or self._unsent_since is not None:
+            self._unsent_since = self._now
+            self._answer.due = self._now + UNSENT_S
         self._send_texts()
         if self.rung is not Rung.NONE and not self.resendable:
             if event.retold or self.rung is Rung.REOPEN:
@@ -78,7 +79,6 @@ class LifelineRules(Steps):
 
     def _question_sent(self, _event: ev.QuestionSent) -> None:
         self._unsent_since = None
-        self._answer.sent = True
         self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
 
     # Deadlines.

@@ -123,10 +123,9 @@ class Steps(Facts):
         self._unanswered_since = None
         self._not_before = max(self._not_before, sample or 0)
         self._last_sound = self._fresh_since = self._now
+        self._unsent_since = self._now
         if self.rules.manual:
             self._await_answer()
-        else:
-            self._unsent_since = self._now
         self._signal("turn too long" if why == "too long" else "turn closed")
         self._say_what_waited()
         self._send_texts()
@@ -174,6 +173,7 @@ class Steps(Facts):
         self._wait_for_answer()
 
     def _wait_for_answer(self) -> None:
+        self._unsent_since = self._now
         self._line.snapshot = False
         self._answer.expect(self._now, UNSENT_S)
 
