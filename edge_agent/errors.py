@@ -31,13 +31,15 @@ The module `live.causes` reads statuses, close codes and exceptions and names th
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 
 class Fault(enum.IntEnum):
-    """Numbered faults: the light blinks the number, the prompt says it, the docs explain it."""
+    """Numbered faults: the light blinks the number, the prompt says it, the docs explain it.
+
+    UPDATE and POWER have their number, light and prompt, and nothing finds them yet: no row of `FAILURES` is theirs.
+    """
 
     NETWORK = 1
     CLOCK = 2
@@ -169,8 +171,6 @@ KEY = Sign(Fault.CREDENTIAL, "fault-3", "fault-3")
 MICROPHONE = Sign(Fault.MICROPHONE, "fault-4", "fault-4")
 LOUDSPEAKER = Sign(Fault.LOUDSPEAKER, "idle", "fault-5")  # the device still hears and sees; the light shows its state
 CAMERA = Sign(Fault.CAMERA, "idle", "fault-6")
-UPDATE = Sign(Fault.UPDATE, "idle", "fault-7")
-POWER = Sign(Fault.POWER, "fault-8", "fault-8")
 SERVICE = Sign(Fault.SERVICE, "fault-9", "fault-9")
 LIMIT = Sign(Fault.LIMIT, "fault-10", "fault-10")
 BUTTON = Sign(Fault.BUTTON_STUCK, "fault-11", "fault-11")
@@ -374,8 +374,6 @@ FAILURES: dict[str, Failure] = {
     "microphone": Failure("Microphone: absent, busy, broken, or dead for 2 s", DeviceError, MICROPHONE, "{detail}"),
     "loudspeaker": Failure("Loudspeaker: absent, busy, broken, or dead for 2 s", DeviceError, LOUDSPEAKER, "{detail}"),
     "camera": Failure("Camera: absent, busy or broken; talk goes on", DeviceError, CAMERA, "{detail}"),
-    "update": Failure("An update failed; the version before runs on", Stop, UPDATE, "{detail}"),
-    "power": Failure("The power supply is too weak, or the board too hot", Stop, POWER, "{detail}"),
     "budget": Failure("A budget of money or data is used up", LimitReached, LIMIT, "{detail}"),
     "button": Failure("Button: pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
     "storage": Failure("The memory card cannot be written; talk goes on", DeviceError, STORAGE, "{detail}"),
@@ -405,19 +403,3 @@ def failure(kind: str, *, said: str = "", reason: str = "", wait_s: float | None
         error = row.error(sentence, fault=row.sign.fault)
     error.kind = kind
     return error
-
-
-def fault_rows() -> Iterator[tuple[int, str, str, str]]:
-    """Yield what the docs print of each fault code: number, light, prompts, and what may have happened."""
-    for fault in Fault:
-        rows = [row for row in FAILURES.values() if row.sign.fault is fault]
-        lights, prompts = (sorted({getattr(row.sign, name) for row in rows}) for name in ("light", "prompt"))
-        yield fault.value, ", ".join(lights), ", ".join(prompts), "; ".join(row.when for row in rows)
-
-
-def failure_table() -> Iterator[str]:
-    """Yield the rows of the docs' table of failures, in Markdown: when, answer, least wait, fault, light, prompt."""
-    for row in FAILURES.values():
-        wait = f"{row.wait_s:g} s" if row.wait_s else ""
-        cells = (row.when, row.answer, wait, str(row.sign.fault.value), row.sign.light, row.sign.prompt)
-        yield f"| {' | '.join(cells)} |"
