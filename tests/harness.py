@@ -54,6 +54,11 @@ def s16(sound: NDArray[np.floating[Any]], *, rate: int, to_rate: int) -> bytes:
     return np.clip(np.rint(out * 32767), -32768, 32767).astype("<i2").tobytes()
 
 
+def coded_answer(seconds: float, *, seed: int) -> bytes:
+    """Coded noise as the service sends an answer: 24 kHz s16le."""
+    return s16(coded_noise(seconds, seed=seed), rate=48_000, to_rate=24_000)
+
+
 def pcm(data: bytes | bytearray) -> NDArray[np.float64]:
     """s16le as float."""
     return np.frombuffer(bytes(data), "<i2").astype(np.float64) / 32768
@@ -82,6 +87,16 @@ def steps(
         at, score = find(recorded[start : start + width], original)
         laid.append((at - start, score))
     return laid
+
+
+def own_tools(folder: Path, text: str) -> Path:
+    """Write a module of tools into `folder`/tools, as its owner may have it; returns `folder`."""
+    tools = folder / "tools"
+    tools.mkdir(parents=True, mode=0o755)
+    path = tools / "some.py"
+    path.write_text(text)
+    path.chmod(0o644)
+    return folder
 
 
 class Device:

@@ -3,8 +3,7 @@
 An unknown path is 404, no key 403, a wrong key 400, a wrong token 401, as at Google's door. Keys come in the header
 `x-goog-api-key` or the query (`key=`). The path for ephemeral tokens (`...Constrained`) takes those only, as
 `Authorization: Token` or `access_token=`; elsewhere a token is a Google Cloud account's, as `Authorization: Bearer`.
-`redact` and `read` keep what may be remembered; `refusal` is what a
-refused client gets to read.
+`redact` and `read` keep what may be remembered; `refusal` is what a refused client gets to read.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """A scene of the fault matrix: a device, its service and a line, in virtual time, and what the person saw and heard.
 
-async def cut(scene: Scene) -> None:
-    said = await scene.device.begin_to_ask(4.0)
-    await scene.at(said.begins + 2.0)
-    scene.fault()
-    scene.network.cut()
-    await scene.at(said.ends + 0.2)
-    await scene.device.release()
-    await scene.answered()
+    async def cut(scene: Scene) -> None:
+        said = await scene.device.begin_to_ask(4.0)
+        await scene.at(said.begins + 2.0)
+        scene.fault()
+        scene.network.cut()
+        await scene.at(said.ends + 0.2)
+        await scene.device.release()
+        await scene.answered()
 
-outcome = play(tmp_path, cut)
-outcome.speech, outcome.after_s, outcome.saw, outcome.heard
+    outcome = play(tmp_path, cut)
+    outcome.speech, outcome.after_s, outcome.saw, outcome.heard
+
+The outcome tells what the service made of each thing that was said, and every light and sound from the fault on.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from faults.heard import conversation, verdict
-from harness import coded_noise, s16
+from harness import coded_answer
 from numpy.typing import NDArray
 from virtual.device import VirtualDevice
 from virtual.loop import run
@@ -34,14 +36,9 @@ from virtual.wire import Network
 from edge_agent.simulator import Rule, Say, Script, Twin
 
 
-def sound(seconds: float, seed: int) -> bytes:
-    """Return an answer: coded noise, 24 kHz s16le."""
-    return s16(coded_noise(seconds, seed=seed), rate=48_000, to_rate=24_000)
-
-
 def answer(seconds: float = 2.0, seed: int = 1, text: str = "Hello there.", **more: Any) -> Say:
     """Return the step that speaks it."""
-    return Say(text, sound=sound(seconds, seed), **more)
+    return Say(text, sound=coded_answer(seconds, seed=seed), **more)
 
 
 ANSWERING = (Rule(steps=(answer(),)),)
@@ -115,12 +112,7 @@ class Scene:
 
     async def talk_begun(self) -> None:
         """One question and its answer, so that a conversation is under way and a handle is known."""
-        if self.device.tree["mode"] == "speaker":
-            await self.device.tap()
-            await self.device.until(state="listening")
-            await self.device.say_aloud(1.5)
-        else:
-            await self.device.ask_aloud(1.5)
+        await self.device.ask(1.5)
         await self.device.until(state="speaking")
         await self.device.until(lambda status: status["state"] != "speaking")
         await self.twin.wait_for(lambda twin: twin.session.handles)
@@ -128,13 +120,7 @@ class Scene:
 
     async def ask(self, seconds: float = 2.0) -> Utterance:
         """Ask something, whole; it counts for the table. Where an open microphone was closed, it is opened first."""
-        if self.device.tree["mode"] == "speaker":
-            if not self.device.agent.talk.machine.turn_open:
-                await self.device.tap()
-                await self.device.until(state="listening")
-            said = await self.device.say_aloud(seconds)
-        else:
-            said = await self.device.ask_aloud(seconds)
+        said = await self.device.ask(seconds)
         self.said.append(said)
         return said
 
@@ -150,18 +136,6 @@ class Scene:
         await self.at(self.said[-1].ends + 0.2)
         if self.device.tree["mode"] != "speaker":
             await self.device.release()
-
-    def told(self) -> str:
-        """What happened lately, a line for each event: the device's, and what the newest sessions saw."""
-        lines = [
-            (event["t"], " ".join(f"{key}={value}" for key, value in event.items() if key not in {"t", "audio_s"}))
-            for event in self.device.events
-            if event["event"] not in {"level", "latency"}
-        ]
-        for record in self.twin.sessions[-3:]:
-            said = [mark for mark in record.marks if mark.kind != "audio"]
-            lines += [(mark.t, f"    {record.number} {mark.who} {mark.kind} {mark.detail or ''}") for mark in said]
-        return "\n".join(f"{t:9.2f} {what[:160]}" for t, what in sorted(lines)[-60:])
 
     def close(self) -> Outcome:
         """Gather what came of it."""
@@ -207,7 +181,7 @@ def play(
             try:
                 await story(scene)
             except AssertionError as error:
-                error.add_note(scene.told())
+                error.add_note(device.told(twin.sessions[-4:]))
                 raise
             return scene.close()
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import own_tools
 from numpy.typing import NDArray
 from virtual.device import VirtualDevice
 from virtual.loop import run
@@ -84,10 +85,7 @@ def broken() -> str:
 
 def play_scripts(folder: Path, seeds: Iterable[int], *, mode: str = "kiosk") -> list[str]:
     """Play a script for each seed on one device; returns what went wrong."""
-    tools = folder / "tools"
-    tools.mkdir(parents=True, mode=0o755)
-    (tools / "some.py").write_text(TOOLS)
-    (tools / "some.py").chmod(0o644)
+    own_tools(folder, TOOLS)
 
     async def story() -> list[str]:
         clock = asyncio.get_running_loop().time

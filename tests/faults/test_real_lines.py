@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from badline import BadLine
 from faults.heard import conversation
-from faults.scene import Outcome, sound
-from harness import Device, coded_noise, pcm, s16, steps
+from faults.scene import Outcome
+from harness import Device, coded_answer, coded_noise, pcm, s16, steps
 from numpy.typing import NDArray
 
 from edge_agent.simulator import Rule, Say, Script, SyncTwin
@@ -79,7 +79,7 @@ def play(
     """Play a story on a real line; what was said is the end of the newest turn's sound."""
     outcome = Outcome()
     stages: list[Stage] = []
-    with SyncTwin(Script(rules=(Rule(steps=(Say("Hello there.", sound=sound(2.0, 1)),)),))) as twin:
+    with SyncTwin(Script(rules=(Rule(steps=(Say("Hello there.", sound=coded_answer(2.0, seed=1)),)),))) as twin:
 
         async def whole() -> None:
             line = BadLine(twin.twin.port, rate=rate)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faults.scene import Scene, answer, play
+from harness import own_tools
 
 from edge_agent.simulator import Call, FunctionCall, Rule, Script
 
@@ -17,16 +18,10 @@ TOOLS = '''
 
 import asyncio
 
-ended = []
-
 
 async def slow() -> str:
     """Take five seconds."""
-    try:
-        await asyncio.sleep(5.0)
-    except asyncio.CancelledError:
-        ended.append("cancelled")
-        raise
+    await asyncio.sleep(5.0)
     return "done"
 
 
@@ -48,16 +43,6 @@ def calling(name: str, **call: float) -> Script:
     return Script(rules=(Rule(steps=(ask, answer(seed=3)), times=1), Rule(steps=(answer(),))))
 
 
-def owned(folder: Path) -> Path:
-    """A folder of tools as an owner has it."""
-    tools = folder / "tools"
-    tools.mkdir(mode=0o755)
-    path = tools / "failing.py"
-    path.write_text(TOOLS)
-    path.chmod(0o644)
-    return folder
-
-
 async def ask_and_be_answered(scene: Scene) -> None:
     scene.fault()
     await scene.ask(2.0)
@@ -76,7 +61,7 @@ def test_a_call_that_is_cancelled_while_it_runs_is_never_answered(tmp_path: Path
         await scene.answered()
         responses.extend(scene.twin.session.responses)
 
-    outcome = play(owned(tmp_path), story, script=calling("slow", cancel_after_s=1.0))
+    outcome = play(own_tools(tmp_path, TOOLS), story, script=calling("slow", cancel_after_s=1.0))
     assert not responses
     row("tool-cancelled", outcome)
 
@@ -88,7 +73,7 @@ def test_a_tool_that_never_returns_is_answered_for(tmp_path: Path, row: Row) -> 
         await ask_and_be_answered(scene)
         responses.extend(response["error"] for response in scene.twin.session.responses.values())
 
-    row("tool-hangs", play(owned(tmp_path), story, script=calling("never")))
+    row("tool-hangs", play(own_tools(tmp_path, TOOLS), story, script=calling("never")))
     (sentence,) = responses
     assert "took longer than 10 s" in sentence
 
@@ -100,7 +85,7 @@ def test_a_tool_that_raises_is_answered_for(tmp_path: Path, row: Row) -> None:
         await ask_and_be_answered(scene)
         responses.extend(response["error"] for response in scene.twin.session.responses.values())
 
-    row("tool-raises", play(owned(tmp_path), story, script=calling("broken")))
+    row("tool-raises", play(own_tools(tmp_path, TOOLS), story, script=calling("broken")))
     (sentence,) = responses
     assert "the lamp is not plugged in" in sentence
 
@@ -114,4 +99,4 @@ def test_a_line_cut_while_a_tool_runs(tmp_path: Path, row: Row) -> None:
         await scene.answered()
         await asyncio.sleep(6.0)
 
-    row("tool-cut", play(owned(tmp_path), story, script=calling("slow")))
+    row("tool-cut", play(own_tools(tmp_path, TOOLS), story, script=calling("slow")))

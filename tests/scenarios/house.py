@@ -25,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from harness import KEY, coded_noise, find, pcm, s16
+from harness import KEY, coded_answer, find, pcm, s16
 from numpy.typing import NDArray
 from showing import Shown
 from virtual.device import VirtualDevice
@@ -50,14 +50,9 @@ SAMPLE = re.compile(r'[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (NaN|[-+0
 """A line of the metrics that holds a value."""
 
 
-def coded(seconds: float, seed: int) -> bytes:
-    """Sound of an answer, 24 kHz s16le, that can be told from every other."""
-    return s16(coded_noise(seconds, seed=seed), rate=RATE_HZ, to_rate=24_000)
-
-
 def answer(text: str = "Hello there.", *, seconds: float = 1.5, seed: int = 1, **more: Any) -> Say:
     """The step that speaks: coded noise, with these words as its caption."""
-    return Say(text, sound=coded(seconds, seed), **more)
+    return Say(text, sound=coded_answer(seconds, seed=seed), **more)
 
 
 def answering(
@@ -124,12 +119,7 @@ class House:
 
     async def ask(self, seconds: float = 1.5) -> Utterance:
         """Ask something aloud, with the button held; with an open microphone it is opened first."""
-        if self.device.tree["mode"] == "kiosk":
-            return await self.device.ask_aloud(seconds)
-        if not self.device.agent.talk.machine.turn_open:
-            await self.device.tap()
-            await self.device.until(state="listening")
-        return await self.device.say_aloud(seconds)
+        return await self.device.ask(seconds)
 
     async def answered(self, within_s: float = 30.0) -> None:
         """Wait until an answer begins, and until it has been heard."""
@@ -186,16 +176,8 @@ class House:
         return sum(len(session.audio) for session in self.twin.sessions)
 
     def told(self) -> str:
-        """What happened lately, a line for each event: the device's, and what the service saw."""
-        lines = [
-            (event["t"], " ".join(f"{key}={value}" for key, value in event.items() if key not in {"t", "audio_s"}))
-            for event in self.device.events
-            if event["event"] not in {"level", "latency"}
-        ]
-        for record in self.twin.sessions[-4:]:
-            said = [mark for mark in record.marks if mark.kind != "audio"]
-            lines += [(mark.t, f"    {record.number} {mark.who} {mark.kind} {mark.detail or ''}") for mark in said]
-        return "\n".join(f"{t:9.2f} {what[:160]}" for t, what in sorted(lines)[-70:])
+        """What happened lately."""
+        return self.device.told(self.twin.sessions[-4:])
 
     def _account_for_itself(self) -> None:
         """Status, watched events and metrics tell the same."""

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from harness import KEY, Device, coded_noise, s16
+from harness import KEY, Device, coded_answer, coded_noise
 
 from edge_agent.simulator import Rule, Say, Script, SyncTwin, When, replay
 from edge_agent.simulator.script import Drop, End, Step, Wait
@@ -29,8 +29,8 @@ async def visit(device: Device) -> list[str]:
 
 @pytest.mark.parametrize("end", [Drop(), End(1011, "Internal error encountered.")], ids=["cut", "closed"])
 def test_a_recorded_fault_plays_back_to_the_same_states(tmp_path: Path, end: Step) -> None:
-    first = Say(sound=s16(coded_noise(1.5, seed=91), rate=48_000, to_rate=24_000), pace=1.0)
-    second = Say(sound=s16(coded_noise(0.6, seed=92), rate=48_000, to_rate=24_000))
+    first = Say(sound=coded_answer(1.5, seed=91), pace=1.0)
+    second = Say(sound=coded_answer(0.6, seed=92))
     rules = (Rule(when=When(session=1), steps=(first, Wait(0.1), end)), Rule(steps=(second,)))
 
     async def recorded(twin: SyncTwin) -> tuple[list[str], Path]:

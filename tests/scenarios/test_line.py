@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from harness import Device, coded_noise, s16
+from harness import Device, coded_answer, coded_noise
 
 from edge_agent.conversation import line
 from edge_agent.simulator import Call, FunctionCall, Rule, Say, Script, SyncTwin, Text
@@ -17,10 +17,6 @@ from edge_agent.simulator.script import Complete, End, GoAway
 CERTIFICATES = Path(__file__).parents[1] / "live" / "data"
 NO_CHECK_TIME = 0x200000  # OpenSSL's X509_V_FLAG_NO_CHECK_TIME
 STILLS = Path(__file__).parents[2] / "edge_agent" / "demo" / "stills"
-
-
-def sound(seconds: float, seed: int) -> bytes:
-    return s16(coded_noise(seconds, seed=seed), rate=48_000, to_rate=24_000)
 
 
 def test_a_wrong_clock_is_told_waited_for_and_heals_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +45,7 @@ def test_a_wrong_clock_is_told_waited_for_and_heals_by_itself(tmp_path: Path, mo
 
 
 def test_a_connection_that_will_be_closed_is_changed_between_two_questions(tmp_path: Path, twin: SyncTwin) -> None:
-    twin.answer(Say(sound=sound(0.4, 62)))
+    twin.answer(Say(sound=coded_answer(0.4, seed=62)))
 
     async def story() -> None:
         async with Device(tmp_path, twin, microphone=coded_noise(20.0, seed=63)) as device:
@@ -179,7 +175,7 @@ def test_a_connection_that_opens_after_the_person_has_left_is_closed_again(tmp_p
 
 
 def test_mute_in_mid_answer_lets_it_play_and_closes_the_open_microphone(tmp_path: Path) -> None:
-    with SyncTwin(Script(rules=(Rule(steps=(Say(sound=sound(2.0, 67)),)),))) as twin:
+    with SyncTwin(Script(rules=(Rule(steps=(Say(sound=coded_answer(2.0, seed=67)),)),))) as twin:
 
         async def story() -> None:
             async with Device(tmp_path, twin, mode="speaker", audio={"echo": "off"}) as device:

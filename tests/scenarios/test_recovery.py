@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fixtures_mcp import ReplayServer
-from harness import KEY
+from harness import KEY, own_tools
 from scenarios.house import House, answer, answering, live_in
 from showing import Shown
 
@@ -39,15 +39,6 @@ def gate(seconds: int) -> Script:
     """The first thing that is said opens the gate, which takes so long; all else is answered."""
     call = Call((FunctionCall("open_gate", {"seconds": seconds}),))
     return Script(rules=(Rule((Hear("open the gate"), call, DONE), times=1), answering(seed=32)))
-
-
-def owned(folder: Path) -> Path:
-    """A device's folder with the owner's tool in it."""
-    tools = folder / "tools"
-    tools.mkdir(mode=0o755)
-    (tools / "gate.py").write_text(SLOW)
-    (tools / "gate.py").chmod(0o644)
-    return folder
 
 
 def pending(session: SessionRecord) -> tuple[float, float]:
@@ -88,7 +79,7 @@ def test_a_model_that_would_hang_up_hears_nothing_while_it_waits_for_a_call(
         assert house.played(DONE)
         assert len(house.twin.sessions) == 1
 
-    live_in(owned(tmp_path), shown, story, script=gate(4), live={"model": model}, **SPEAKER)
+    live_in(own_tools(tmp_path, SLOW), shown, story, script=gate(4), live={"model": model}, **SPEAKER)
 
 
 def test_a_model_that_can_listen_meanwhile_goes_on_listening(tmp_path: Path, shown: Shown) -> None:
@@ -97,7 +88,7 @@ def test_a_model_that_can_listen_meanwhile_goes_on_listening(tmp_path: Path, sho
         asked, told = pending(house.twin.session)
         assert sound_between(house.twin.session, asked, told) > 80
 
-    live_in(owned(tmp_path), shown, story, script=gate(4), **SPEAKER)
+    live_in(own_tools(tmp_path, SLOW), shown, story, script=gate(4), **SPEAKER)
 
 
 @pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", "gemini-2.5-flash-native-audio-preview-12-2025"])
@@ -116,7 +107,13 @@ def test_a_call_that_takes_too_long_is_answered_for_and_the_ears_open_again(
         assert house.figure("tool_calls") == {"error": 1}
 
     live_in(
-        owned(tmp_path), shown, story, script=gate(600), live={"model": model}, tools={"deadline_s": 3.0}, **SPEAKER
+        own_tools(tmp_path, SLOW),
+        shown,
+        story,
+        script=gate(600),
+        live={"model": model},
+        tools={"deadline_s": 3.0},
+        **SPEAKER,
     )
 
 
@@ -143,7 +140,7 @@ def test_a_press_while_a_call_is_pending_is_kept_until_it_is_answered(tmp_path: 
         assert len(house.twin.sessions) == 1
 
     model = "gemini-3.1-flash-live-preview"
-    live_in(owned(tmp_path), shown, story, script=gate(4), live={"model": model})
+    live_in(own_tools(tmp_path, SLOW), shown, story, script=gate(4), live={"model": model})
 
 
 # A wall.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import own_tools
 from soak.growth import Growth, Recent, grown, kinds, memory
 from virtual.device import VirtualDevice
 from virtual.loop import run
@@ -208,10 +209,7 @@ LIVES: dict[str, tuple[Callable[[Life], Awaitable[None]], dict[str, Any]]] = {
 def test_a_day_of_talk_leaves_nothing_behind(tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     logging.getLogger("edge_agent").setLevel(logging.CRITICAL)  # a day's log, kept by pytest, would be what grows
-    tools = tmp_path / "tools"
-    tools.mkdir(mode=0o755)
-    (tools / "some.py").write_text(TOOLS)
-    (tools / "some.py").chmod(0o644)
+    own_tools(tmp_path, TOOLS)
     live, tables = LIVES[where]
     growth = Growth(f"soak-virtual-{where}", f"{DAY_S / 3600:g} hours in a {where}, virtual time")
     began = time.monotonic()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,7 +30,7 @@ from virtual.wire import Network
 
 from edge_agent import config as settings
 from edge_agent.agent import Agent
-from edge_agent.simulator import Twin
+from edge_agent.simulator import SessionRecord, Twin
 from edge_agent.vision.photographer import _Worker
 
 LOOK_S = 0.01
@@ -179,6 +179,15 @@ class VirtualDevice:
         await self.press()
         return said
 
+    async def ask(self, seconds: float = 2.0) -> Utterance:
+        """Ask something aloud: with the button held, or into the open microphone, which is opened first."""
+        if self.tree["mode"] != "speaker":
+            return await self.ask_aloud(seconds)
+        if not self.agent.talk.machine.turn_open:
+            await self.tap()
+            await self.until(state="listening")
+        return await self.say_aloud(seconds)
+
     async def say_aloud(self, seconds: float = 2.0) -> Utterance:
         """Speak into an open microphone, and wait until it is said."""
         said = self.air.say(seconds)
@@ -213,6 +222,18 @@ class VirtualDevice:
         one = found()
         assert one is not None
         return one
+
+    def told(self, sessions: Iterable[SessionRecord]) -> str:
+        """What happened lately, a line for each event: the device's, and what the service saw in these sessions."""
+        lines = [
+            (event["t"], " ".join(f"{key}={value}" for key, value in event.items() if key not in {"t", "audio_s"}))
+            for event in self.events
+            if event["event"] not in {"level", "latency"}
+        ]
+        for record in sessions:
+            said = [mark for mark in record.marks if mark.kind != "audio"]
+            lines += [(mark.t, f"    {record.number} {mark.who} {mark.kind} {mark.detail or ''}") for mark in said]
+        return "\n".join(f"{t:9.2f} {what[:160]}" for t, what in sorted(lines)[-70:])
 
     async def _until(
         self, condition: Callable[[], bool], within_s: float, complaint: Callable[[], str] = lambda: "waited in vain"
