@@ -41,7 +41,7 @@ from edge_agent import __version__
 from edge_agent.errors import AgentError, CredentialError, Fault, NetworkError, Retry
 from edge_agent.live import credentials, fetching
 from edge_agent.live.credentials import Access
-from edge_agent.service import logs
+from edge_agent.service import keys, logs
 
 if TYPE_CHECKING:
     import httpx
@@ -185,14 +185,14 @@ class Broker:
 
     def _context(self) -> ssl.SSLContext:
         try:
-            authority = credentials.read_file(self._ca, environ=self._environ, secret=False) if self._ca else None
+            authority = keys.read_file(self._ca, environ=self._environ, secret=False) if self._ca else None
             context = ssl.create_default_context(cadata=authority)
         except (OSError, ValueError):  # SSLError is an OSError
             raise CredentialError("The file of broker.ca holds no certificate (PEM); put the broker's there.") from None
         if not self._certificate:
             return context
-        certificate = credentials.locate(self._certificate, environ=self._environ, secret=not self._key)
-        key = credentials.locate(self._key, environ=self._environ) if self._key else None
+        certificate = keys.locate(self._certificate, environ=self._environ, secret=not self._key)
+        key = keys.locate(self._key, environ=self._environ) if self._key else None
         try:
             context.load_cert_chain(certificate, key, password=_no_passphrase)
         except (OSError, ValueError):  # SSLError is an OSError

@@ -34,9 +34,9 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from edge_agent.errors import AgentError, ConfigError, CredentialError, ServiceRefused, failure
-from edge_agent.live import causes, credentials
+from edge_agent.live import causes
 from edge_agent.live.endpoint import LOOPBACK, Endpoint
-from edge_agent.service import logs
+from edge_agent.service import keys, logs
 
 ALLOWED = 'allowed are "", "none", file:NAME, env:NAME, and http://, socks5://, socks5h://, socks4:// or socks4a://[user:password@]host:port'
 MAX_LOGIN_BYTES = 255  # what SOCKS 5 can carry of a name, and of a password
@@ -241,7 +241,7 @@ def _named(setting: str, environ: Mapping[str, str]) -> tuple[str, str]:
     if kind != "file":
         return setting, "link.proxy"
     try:
-        return credentials.read_file(setting, environ=environ).strip(), f"link.proxy: the file {name}"
+        return keys.read_file(setting, environ=environ).strip(), f"link.proxy: the file {name}"
     except CredentialError as error:
         raise CredentialError(f"link.proxy: {error}") from None
 

@@ -31,10 +31,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_agent.errors import AgentError, CredentialError, Fault, NetworkError, Retry
-from edge_agent.live import credentials, fetching
+from edge_agent.live import fetching
 from edge_agent.live.causes import Scrubber
 from edge_agent.live.credentials import Access, Secret
-from edge_agent.service import logs
+from edge_agent.service import keys, logs
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -148,7 +148,7 @@ class Account:
         if not self._account:
             found, _ = google.auth.default(scopes=[SCOPE], request=request)
             return found
-        text = credentials.read_file(self._account, environ=self._environ)
+        text = keys.read_file(self._account, environ=self._environ)
         name = self._account.partition(":")[2]
         try:
             info = json.loads(text)

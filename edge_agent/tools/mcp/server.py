@@ -1,6 +1,6 @@
 """One MCP server: a session that is kept open, what the server listed, and what is wrong with it.
 
-    server = Server("home", table, deadline_s=10, read_secret=secret.read)
+    server = Server("home", table, deadline_s=10, read_secret=read_token)
     server.start()                       # a task that opens the session, and again whenever it is lost
     server.tools, server.complaints      # what is known now
     await server.call("HassTurnOn", {"name": "lamp"})

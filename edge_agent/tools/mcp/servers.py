@@ -25,11 +25,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from edge_agent.config.mcp import McpServer
-from edge_agent.tools import secret
+from edge_agent.service import keys
 from edge_agent.tools.declare import Tool
 from edge_agent.tools.mcp.server import Server
 
 CLOSE_S = 1.8  # for all servers together
+
+
+def read_token(reference: str) -> str:
+    """Return what `file:NAME`, `file:PATH` or `env:NAME` in a server's table refers to; see `keys.read`."""
+    return keys.read(reference, what="token", setting="the value in [mcp.NAME]")
 
 
 class McpTools:
@@ -46,7 +51,7 @@ class McpTools:
         tables: Mapping[str, McpServer],
         *,
         deadline_s: float = 10.0,
-        read_secret: Callable[[str], str] = secret.read,
+        read_secret: Callable[[str], str] = read_token,
     ) -> None:
         self._deadline_s = deadline_s
         self._read_secret = read_secret
