@@ -1,6 +1,7 @@
 """Half an hour of talk in real time: the real daemon as a process of its own, over a line that fails; nothing grows.
 
-Answers are long, so that the playback ring (130 s) has been filled once, and all its memory touched, in the warm-up.
+Before anything is measured, an answer longer than the playback queue fills it and is broken off: its memory, touched
+for the first time while answers go by, would look like growth for the first minutes.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from edge_agent.simulator.sound import tone
 
 LASTS_S = float(os.environ.get("EDGE_AGENT_REAL_SOAK_S", "1800"))
 SAMPLE_S = LASTS_S / 180
+QUEUE_S = 120.0  # of sound is what the playback queue holds
 REST = {"idle", "offline", "fault", "muted", "waiting-for-clock"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(LASTS_S + 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(LASTS_S + 240)]
 
 
 class Talker:
@@ -46,6 +48,20 @@ class Talker:
     async def state(self) -> str:
         status = await self.do("status")
         return str(status["state"])
+
+    async def fill_queue(self, twin: SyncTwin) -> None:
+        """Let the longest answer there can be come, and break it off with a question."""
+        twin.answer(Say("A long story.", sound=tone(QUEUE_S + 10.0), pace=30.0))
+        await self.do("press")
+        await asyncio.sleep(1.0)
+        await self.do("release")
+        until = time.monotonic() + 40.0
+        queued_ms = 0.0
+        while queued_ms < 1000 * (QUEUE_S - 5.0):
+            assert time.monotonic() < until, f"the playback queue was never full: {queued_ms:.0f} ms"
+            await asyncio.sleep(0.2)
+            queued_ms = (await asyncio.to_thread(self.daemon.figures))["playback_queue_ms"]
+        await self.question(1.0)
 
     async def question(self, seconds: float) -> None:
         """Hold the button, and wait for what comes of it."""
@@ -108,6 +124,7 @@ def test_half_an_hour_of_talk_leaves_nothing_behind(tmp_path: Path) -> None:
             daemon = await asyncio.to_thread(Daemon, tmp_path / "d", settings, ca=ca)
             try:
                 talker = Talker(daemon)
+                await talker.fill_queue(twin)
                 draw = random.Random(9)  # noqa: S311  repeatable, not secret
                 beside = [
                     asyncio.create_task(trouble(line, twin, draw)),
