@@ -65,7 +65,7 @@ class Cut(Exception):
 
 
 class Rest:
-    """Answers requests for one twin; `voiced` gives steps their sound, `on_request` is told of every good request."""
+    """Answers requests for one twin; `on_request` is told of every good request."""
 
     def __init__(
         self,
@@ -73,7 +73,6 @@ class Rest:
         rules: Rules,
         *,
         key: str,
-        voiced: Callable[[tuple[Step, ...]], Awaitable[tuple[Step, ...]]],
         on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.requests: list[HttpRequest] = []
@@ -81,7 +80,6 @@ class Rest:
         self._rules = rules
         self.key = key
         self._on_request = on_request
-        self._voiced = voiced
         self._open_calls: dict[str, tuple[str, Turn, tuple[Step, ...]]] = {}  # by id: name, and what goes on
         self._calls = 0
 
@@ -161,7 +159,7 @@ class Rest:
             return 200, _answer([], "STOP")
         # An answer here is one message: what the brain says after a call is left to the next question.
         steps = [step async for step in think(turn)]
-        return await self._steps(turn, await self._voiced(tuple(steps)))
+        return await self._steps(turn, tuple(steps))
 
     async def _steps(self, turn: Turn, steps: tuple[Step, ...]) -> tuple[int, bytes]:  # noqa: C901, PLR0912  a case each
         parts: list[dict[str, Any]] = []

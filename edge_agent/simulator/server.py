@@ -1,4 +1,4 @@
-"""The twin as a server: a thin WebSocket shell around `session`, one `Session` per connection.
+"""The twin as a server: who may come in, and one `Line` with its `Session` per connection.
 
     async with Twin(script=Script(...), key="test-key", port=0, tls=None) as twin:
         twin.url                        # "ws://127.0.0.1:40123", to put into live.url
@@ -21,7 +21,6 @@ Text of `Say` steps is spoken before it is needed, in a worker thread; the loop 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import http
@@ -31,34 +30,30 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
-from edge_agent.simulator import frames, handshake, scriptfile, voice
-from edge_agent.simulator.performer import Answer
+from edge_agent.simulator import handshake, scriptfile, voice
+from edge_agent.simulator.connection import TwinConnection, refusal
+from edge_agent.simulator.line import Line
 from edge_agent.simulator.record import Handles, Limits, Mark, SessionRecord
 from edge_agent.simulator.replay import Connection as Recorded
 from edge_agent.simulator.replay import Recording, Refused, ReplaySession
-from edge_agent.simulator.rest import Exchange, HttpRequest, Rest
-from edge_agent.simulator.script import Call, Rule, Rules, Say, Script, Step, Turn
+from edge_agent.simulator.rest import HttpRequest, Rest
+from edge_agent.simulator.script import Rule, Rules, Script, Step
 from edge_agent.simulator.session import Session
 
-log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 _wire_log.setLevel(logging.WARNING)  # below, the library would log handshake headers, keys included
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a still of 10 MB in base64
 CLOSE_TIMEOUT_S = 1.0
 
-_POST = b"POST "
-_PAGE = b"<!DOCTYPE html>\n<html><body><h1>Blocked</h1><p>Your organisation does not allow this.</p></body></html>\n"
 _SLOW_BUFFER_BYTES = 4096  # the least the kernel grants; a message of 40 ms has 1.8 kB
 
 
@@ -105,14 +100,14 @@ class Twin:
         self._attempts = deque(replay.attempts if replay is not None else ())
         self._rules = Rules(self.script)
         self._handles = Handles()
-        self._rest = Rest(lambda: self.script, self._rules, key=key, voiced=_voiced, on_request=self._tell_waiters)
-        self._young: set[_Connection] = set()
-        self._lines: set[_Line] = set()
+        self._rest = Rest(lambda: self.script, self._rules, key=key, on_request=self._tell_waiters)
+        self._young: set[TwinConnection] = set()
+        self._lines: set[Line] = set()
         self._waiters: list[tuple[Callable[[Twin], Any], asyncio.Future[Any]]] = []
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
-        rules = [dataclasses.replace(rule, steps=await _voiced(rule.steps)) for rule in self.script.rules]
+        rules = [dataclasses.replace(rule, steps=await voice.voiced(rule.steps)) for rule in self.script.rules]
         self._rules.replace(rules)
         self._server = await serve(
             self._connected,
@@ -120,7 +115,7 @@ class Twin:
             self._port,
             ssl=self._tls,
             process_request=self._check_handshake,
-            create_connection=functools.partial(_Connection, self._rest.answer, self._young),  # type: ignore[arg-type]  # it is called only
+            create_connection=functools.partial(TwinConnection, self._rest.answer, self._young),  # type: ignore[arg-type]  # it is called only
             compression="deflate" if self.script.deflate else None,
             ping_interval=None,
             open_timeout=None,  # a request may take its time; who never sends a handshake is cut with the twin
@@ -178,15 +173,15 @@ class Twin:
 
     async def answer(self, *steps: Step) -> None:
         """Answer the next turn of any session with these steps, before any rule; several calls make a queue."""
-        self._rules.next.append(await _voiced(steps))
+        self._rules.next.append(await voice.voiced(steps))
 
     async def add_rule(self, rule: Rule) -> None:
         """Put a rule before all others."""
-        self._rules.add(dataclasses.replace(rule, steps=await _voiced(rule.steps)))
+        self._rules.add(dataclasses.replace(rule, steps=await voice.voiced(rule.steps)))
 
     async def perform(self, *steps: Step, session: int | None = None) -> None:
         """Do steps now, outside any turn, on the session of this number, or on every open one."""
-        voiced = await _voiced(steps)
+        voiced = await voice.voiced(steps)
         for line in tuple(self._lines):
             if session in (None, line.session.record.number):
                 line.session.perform(voiced, self.clock())
@@ -255,7 +250,7 @@ class Twin:
             self.refused.append(recorded.status)
             if not recorded.status:
                 connection.transport.abort()
-            return _response(connection, recorded.status or 503, "As recorded.", page=recorded.page)
+            return refusal(connection, recorded.status or 503, "As recorded.", page=recorded.page)
         status, sentence = handshake.judge(request.path, request.headers, key=self.key)
         if self.refuse_with is not None:
             status, sentence = self.refuse_with, "The twin was told to refuse."
@@ -264,12 +259,13 @@ class Twin:
         if status == http.HTTPStatus.OK:
             return None
         self.refused.append(status)
-        return _response(connection, status, sentence, page=self.blocked_with is not None)
+        return refusal(connection, status, sentence, page=self.blocked_with is not None)
 
     async def _connected(self, connection: ServerConnection) -> None:
         request = connection.request
         if request is None:
             return
+        assert isinstance(connection, TwinConnection)  # noqa: S101  for the type checker
         target = handshake.read(request.path)
         record = SessionRecord(
             number=len(self.sessions) + 1,
@@ -292,230 +288,12 @@ class Twin:
                 api_version=target.api_version,
                 platform=target.platform,
             )
-        line = _Line(self, connection, session)
+        line = Line(self, connection, session)
         self._lines.add(line)
         try:
             await line.run()
         finally:
             self._lines.discard(line)
-
-
-class _Connection(ServerConnection):
-    """A server connection whose pongs can be held back, and which leaves POST requests to the other API.
-
-    `young` holds the connections that have not begun a handshake: the library does not end them by itself.
-    """
-
-    pong_delay: Callable[[], float | None] = staticmethod(lambda: 0.0)
-    """Seconds until a ping is answered, None: never."""
-
-    def __init__(
-        self,
-        answer: Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]],
-        young: set[_Connection],
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._answer = answer
-        self._young = young
-        self._exchange: Exchange | None = None
-        self._first = b""
-        self._upgrading = False
-        send_frame = self.protocol.send_frame
-
-        def later(frame: Frame) -> None:
-            if self.transport is not None and not self.transport.is_closing():
-                send_frame(frame)
-                self.send_data()
-
-        def send(frame: Frame) -> None:
-            delay = self.pong_delay() if frame.opcode is Opcode.PONG else 0.0
-            if delay is None:
-                return
-            if delay > 0.0:
-                self.loop.call_later(delay, later, frame)
-            else:
-                send_frame(frame)
-
-        self.protocol.send_frame = send  # type: ignore[method-assign]  # the library has no hook for late pongs
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is known of it yet."""
-        self._young.add(self)
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Look at the first bytes: a request, or a handshake."""
-        if self._upgrading:
-            super().data_received(data)
-        elif self._exchange is not None:
-            self._exchange.feed(data)
-        else:
-            self._first += data
-            if self._first.startswith(_POST):
-                self._exchange = Exchange(self.transport, self._answer)
-                self._exchange.feed(self._first)
-            elif not _POST.startswith(self._first):
-                self._upgrading = True
-                self._young.discard(self)
-                super().data_received(self._first)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop answering."""
-        self._young.discard(self)
-        if self._exchange is not None:
-            self._exchange.lost()
-        super().connection_lost(exc)
-
-
-class _Line:
-    """One connection: a reader, and a pump that sends what the session has due."""
-
-    def __init__(self, twin: Twin, connection: ServerConnection, session: Session | ReplaySession) -> None:
-        self.session = session
-        self._twin = twin
-        self._connection = connection
-        self._wake = asyncio.Event()
-        self._brains: set[asyncio.Task[None]] = set()
-        self._seen = 0
-        self._cut = False
-        if isinstance(connection, _Connection):
-            connection.pong_delay = self._pong_delay
-
-    def kick(self) -> None:
-        """Let the pump look at the session again."""
-        self._wake.set()
-
-    def cut(self) -> None:
-        """Abort the TCP connection."""
-        self._cut = True
-        self._connection.transport.abort()
-
-    async def run(self) -> None:
-        """Serve until the connection has ended."""
-        pump = asyncio.create_task(self._pump())
-        try:
-            await self._read()
-        finally:
-            pump.cancel()
-            for task in (*self._brains, pump):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-                    await task
-            self._note_end()
-
-    async def _read(self) -> None:
-        rate = self._twin.script.uplink_bytes_per_s
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                frame = await self._connection.recv()
-                if rate:
-                    await asyncio.sleep(len(frame) / rate)
-                self.session.receive(frame, self._twin.clock())
-                self._after()
-
-    async def _pump(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            for out in self.session.tick(self._twin.clock()):
-                await self._put(out)
-            self._after(kick=False)
-            due = self.session.due
-            timer = None if due is None else loop.call_later(max(0.0, due - self._twin.clock()), self._wake.set)
-            await self._wake.wait()
-            self._wake.clear()
-            if timer is not None:
-                timer.cancel()
-
-    def _after(self, *, kick: bool = True) -> None:
-        self._seen = self._twin.changed(self.session.record, self._seen)
-        wanted, self.session.wanted = self.session.wanted, None
-        if wanted is not None:
-            task = asyncio.create_task(self._think(*wanted))
-            self._brains.add(task)
-            task.add_done_callback(self._brains.discard)
-        if kick:
-            self._wake.set()
-
-    async def _think(self, answer: Answer, turn: Turn) -> None:
-        think = self._twin.script.brain
-        if think is None:
-            return
-        steps = think(turn)
-        try:
-            async for step in steps:
-                self.session.feed(answer, await _voiced((step,)), self._twin.clock())
-                self._wake.set()
-                if isinstance(step, Call) and step.wait:
-                    await self._twin.wait_for(lambda _: answer.hungry or not self.session.alive(answer), timeout_s=3600)
-                if not self.session.alive(answer):
-                    return
-        except Exception as error:  # a brain is the user's code: the session ends as the service would end it
-            log.exception("the twin's brain failed")
-            self._twin.errors.append(error)
-            await self._connection.close(1011, "Internal error encountered.")
-        finally:
-            close = getattr(steps, "aclose", None)
-            if close is not None:
-                await close()
-            self.session.finish(answer, self._twin.clock())
-            self._wake.set()
-
-    async def _put(self, out: frames.Out) -> None:
-        match out:
-            case frames.Emit():
-                await self._connection.send(out.data, text=not out.binary)
-            case frames.Close():
-                self.session.record.closed_by = "server"
-                await self._connection.close(out.code, out.reason)
-            case frames.Cut():
-                self.cut()
-            case frames.HalfFrame():
-                self._cut = True
-                head = bytes([0x82, 126]) + out.size.to_bytes(2, "big")
-                self._connection.transport.write(head + b"{" * (out.size // 2))
-                self._connection.transport.close()
-
-    def _pong_delay(self) -> float | None:
-        pong = self._twin.script.pong
-        if pong == "never" or self.session.stalled(self._twin.clock()):
-            return None
-        return 0.0 if pong == "normal" else float(pong)
-
-    def _note_end(self) -> None:
-        record = self.session.record
-        code = 1006 if self._cut else self._connection.close_code or 1006
-        record.closed = (code, self._connection.close_reason or "")
-        if self._cut or record.closed_by == "server":
-            record.closed_by = "server"
-        else:
-            record.closed_by = "client"
-        self.session.lost(self._twin.clock())
-        self._seen = self._twin.changed(record, self._seen)
-
-
-def _response(connection: ServerConnection, status: int, sentence: str, *, page: bool) -> Response:
-    response = connection.respond(http.HTTPStatus(status), sentence)
-    response.body = _PAGE if page else handshake.refusal(status, sentence)
-    kind = "text/html" if page else "application/json; charset=UTF-8"
-    for name, value in (("Content-Type", kind), ("Content-Length", str(len(response.body)))):
-        del response.headers[name]
-        response.headers[name] = value
-    return response
-
-
-async def _voiced(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Return the steps with the sound of their text, spoken in a worker thread."""
-    voiced: list[Step] = []
-    for step in steps:
-        if isinstance(step, Say) and step.sound is None:
-            voiced.append(dataclasses.replace(step, sound=await asyncio.to_thread(voice.speak, step.text)))
-        elif isinstance(step, Call) and step.reply:
-            voiced.append(dataclasses.replace(step, reply=await _voiced(step.reply)))
-        else:
-            voiced.append(step)
-    return tuple(voiced)
 
 
 def _loopback(host: str) -> bool:

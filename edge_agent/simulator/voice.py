@@ -11,6 +11,7 @@ a sentence; an absent espeak-ng is replaced by tones, so that a script still run
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import importlib.util
 import io
@@ -19,7 +20,7 @@ import re
 import shutil
 import subprocess
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -79,6 +80,19 @@ def speak(text: str, *, language: str = "en") -> bytes:
         log.warning("espeak-ng did not speak (%s), tones stand in for it", error)
         return babble(text)
     return resample(pcm, rate, ANSWER_RATE)
+
+
+async def voiced(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps with the sound of their text, spoken in a worker thread."""
+    spoken: list[Step] = []
+    for step in steps:
+        if isinstance(step, Say) and step.sound is None:
+            spoken.append(dataclasses.replace(step, sound=await asyncio.to_thread(speak, step.text)))
+        elif isinstance(step, Call) and step.reply:
+            spoken.append(dataclasses.replace(step, reply=await voiced(step.reply)))
+        else:
+            spoken.append(step)
+    return tuple(spoken)
 
 
 def _wav(data: bytes) -> tuple[bytes, int]:
