@@ -13,43 +13,28 @@ refused, because token and answers could be read and changed on the way. Nothing
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
+from edge_agent.config import checks
 from edge_agent.config.declaring import between, setting
 from edge_agent.errors import ConfigError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW", re.IGNORECASE)
-_LOCAL_ENDINGS = (".local", ".lan", ".home", ".home.arpa", ".internal")  # names that no public server has
-
-
-def _split(value: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _url(value: str) -> str | None:
-    parts = _split(value) if value else None
-    if value and (parts is None or parts.username or parts.password or parts.query or parts.fragment):
+    if not value:
+        return None
+    parts = checks.bare_url(value)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         return "https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH; tokens never stand in a URL"
-    if parts and parts.scheme == "http" and reach(parts.hostname or "") == "public":
+    if parts.scheme == "http" and checks.reach(parts.hostname) == "public":
         return "https:// for a server outside the local network; http:// would send token and answers in the open"
     return None
-
-
-def _reference(value: str) -> str | None:
-    kind, _, rest = value.partition(":")
-    if not value or (kind in {"file", "env"} and rest):
-        return None
-    return "file:NAME, file:PATH or env:NAME; the token itself does not go here"
 
 
 def _variables(values: list[str]) -> str | None:
@@ -57,7 +42,7 @@ def _variables(values: list[str]) -> str | None:
         name, equals, content = value.partition("=")
         if not equals or not _VARIABLE.fullmatch(name):
             return "a list of NAME=VALUE"
-        if _SECRET.search(name) and _reference(content):
+        if _SECRET.search(name) and checks.secret(content):
             return f"{name}=file:PATH or {name}=env:NAME; what is secret does not stand in the configuration"
     return None
 
@@ -97,7 +82,7 @@ class McpServer:
         "",
         "Where the bearer token for url lies: file:NAME in $CREDENTIALS_DIRECTORY or a path, env:NAME.",
         effect="connection",
-        check=_reference,
+        check=checks.secret,
         private=True,
     )
     insecure: bool = setting(
@@ -133,23 +118,6 @@ class McpServer:
     )
 
 
-def reach(host: str) -> Literal["machine", "network", "public"]:
-    """Tell how far away a host of a URL is: this machine, the local network, or anywhere.
-
-    A name without a dot and one under .local, .lan, .home, .home.arpa or .internal is of the local network: no public
-    name server knows it.
-    """
-    if host == "localhost":
-        return "machine"
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return "network" if "." not in host or host.endswith(_LOCAL_ENDINGS) else "public"
-    if address.is_loopback:
-        return "machine"
-    return "network" if address.is_private and not address.is_unspecified else "public"
-
-
 def check(name: str, server: McpServer, *, source: str) -> None:
     """Check what no setting shows alone.
 
@@ -169,7 +137,7 @@ def check(name: str, server: McpServer, *, source: str) -> None:
     if server.env and not server.command:
         raise ConfigError(f"{where}.env goes with command")
     parts = urlsplit(server.url)
-    if parts.scheme == "http" and reach(parts.hostname or "") == "network" and not server.insecure:
+    if parts.scheme == "http" and checks.reach(parts.hostname or "") == "network" and not server.insecure:
         raise ConfigError(
             f"{where}.url is http:// to the local network, where token and answers can be read and changed by others "
             "in it; use https://, or accept that with insecure = true"

@@ -39,7 +39,7 @@ from urllib.parse import urlsplit
 
 from edge_agent import __version__
 from edge_agent.errors import AgentError, CredentialError, Fault, NetworkError, Retry
-from edge_agent.live import credentials, fetching
+from edge_agent.live import fetching
 from edge_agent.live.credentials import Access
 from edge_agent.service import keys, logs
 
@@ -172,8 +172,8 @@ class Broker:
             "User-Agent": f"edge-agent/{__version__}",
         }
         if self._secret:
-            secret = credentials.load(self._secret, environ=self._environ, setting="broker.secret")
-            headers["Authorization"] = f"Bearer {secret.reveal()}"
+            secret = keys.read(self._secret, setting="broker.secret", environ=self._environ)
+            headers["Authorization"] = f"Bearer {secret}"
         client = httpx.AsyncClient(
             verify=self._context(),
             trust_env=False,

@@ -83,20 +83,18 @@ class KeySource:
         self._environ = environ
 
     async def access(self, *, resuming: bool = False) -> Access:  # noqa: ARG002  a key opens any session
-        """Read the key; see `load` for the errors."""
-        key = await asyncio.to_thread(load, self._credential, environ=self._environ)
+        """Read the key; see `keys.read` for the errors."""
+        key = await asyncio.to_thread(self._read)
         return Access(headers(key), renew=lambda: self._changed(key))
 
     def _changed(self, refused: Secret) -> bool:
         try:
-            return load(self._credential, environ=self._environ).reveal() != refused.reveal()
+            return self._read().reveal() != refused.reveal()
         except CredentialError:
             return True  # the next access says what has become of it
 
-
-def load(credential: str, *, environ: Mapping[str, str] | None = None, setting: str = "live.credential") -> Secret:
-    """Read the key that a setting names; see `keys.read` for places and errors."""
-    return Secret(keys.read(credential, setting=setting, environ=environ))
+    def _read(self) -> Secret:
+        return Secret(keys.read(self._credential, setting="live.credential", environ=self._environ))
 
 
 def headers(key: Secret) -> dict[str, str]:

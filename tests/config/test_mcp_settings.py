@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import Config, adopt, changes, load, parse
+from edge_agent.config.checks import reach
 from edge_agent.config.declaring import Setting, named_tables
-from edge_agent.config.mcp import McpServer, reach
+from edge_agent.config.mcp import McpServer
 from edge_agent.errors import ConfigError
 from edge_agent.service import config_command
 from edge_agent.service.config_command import as_toml
