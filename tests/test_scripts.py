@@ -297,6 +297,15 @@ echo "$*" >>"$CALLS"
 for word in "$@"; do
   case $word in --junitxml=*) report=${word#--junitxml=} ;; esac
 done
+if [[ -n ${PYTEST_BROKEN_OFF:-} && $* == *"-m soak"* ]]; then
+  trap 'echo "soak ended" >>"$CALLS"; exit 2' INT
+  echo "soak began" >>"$CALLS"
+  for _ in {1..200}; do sleep 0.05; done
+elif [[ -n ${PYTEST_BROKEN_OFF:-} && $* == *"-m slow"* ]]; then
+  until grep -q "soak began" "$CALLS"; do sleep 0.05; done
+  kill -TERM "$PPID"
+  exit 2
+fi
 count=11 bad=${PYTEST_FAILURES:-0}
 if [[ $* == *"-m slow"* || $* == *"-m sound"* || $* == *"-m soak"* ]]; then
   count=3 bad=0
@@ -374,6 +383,13 @@ def test_the_half_hour_can_be_left_out(tested: Machine) -> None:
     assert code == 0, text
     assert not any("-m soak" in call for call in tested.calls)
     assert "not asked for" in text
+
+
+def test_who_breaks_it_off_leaves_nothing_running(tested: Machine) -> None:
+    code, _ = tested.run("scripts/test", PYTEST_BROKEN_OFF="1")
+    assert code == 130
+    assert tested.calls[-1] == "soak ended"
+    assert not any("slow and virtual" in call for call in tested.calls), "nor is anything else begun"
 
 
 def test_tests_that_crash_count_as_failed(tested: Machine) -> None:
