@@ -6,8 +6,8 @@ import asyncio
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,21 @@ class Listener:
         assert self.heard == []
 
 
+@asynccontextmanager
+async def watched(bus: PrivateBus, **facts: Any) -> AsyncIterator[tuple[FakeManager, Listener]]:
+    """A manager on the bus, and a watch that has asked it how things stand."""
+    manager = await FakeManager.appear(bus.address, **facts)
+    listener = Listener()
+    watch = NetworkWatch(listener, address=bus.address)
+    watch.start()
+    try:
+        await manager.asked.wait()
+        yield manager, listener
+    finally:
+        await watch.close()
+        await manager.leave()
+
+
 def _play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(story())
 
@@ -153,22 +168,16 @@ def _play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 @needs_dbus
 def test_what_was_there_is_no_change_and_what_comes_is(bus: PrivateBus) -> None:
     async def story() -> None:
-        manager = await FakeManager.appear(bus.address)
-        listener = Listener()
-        watch = NetworkWatch(listener, address=bus.address)
-        watch.start()
-        await manager.asked.wait()
-        await listener.hears_nothing()
-        await manager.change(State=("u", OFF), Connectivity=("u", NONE), PrimaryConnection=("o", "/"))
-        await listener.hears(False)
-        await manager.change(State=("u", 40))
-        await listener.hears_nothing()
-        await manager.change(PrimaryConnection=("o", WIFI))
-        await manager.change(State=("u", 60))
-        await manager.change(State=("u", ON), Connectivity=("u", FULL))
-        await listener.hears(True)
-        await watch.close()
-        await manager.leave()
+        async with watched(bus) as (manager, listener):
+            await listener.hears_nothing()
+            await manager.change(State=("u", OFF), Connectivity=("u", NONE), PrimaryConnection=("o", "/"))
+            await listener.hears(False)
+            await manager.change(State=("u", 40))
+            await listener.hears_nothing()
+            await manager.change(PrimaryConnection=("o", WIFI))
+            await manager.change(State=("u", 60))
+            await manager.change(State=("u", ON), Connectivity=("u", FULL))
+            await listener.hears(True)
 
     _play(story)
 
@@ -176,20 +185,14 @@ def test_what_was_there_is_no_change_and_what_comes_is(bus: PrivateBus) -> None:
 @needs_dbus
 def test_another_connection_and_a_portal_that_opens_are_told(bus: PrivateBus) -> None:
     async def story() -> None:
-        manager = await FakeManager.appear(bus.address, Connectivity=("u", PORTAL))
-        listener = Listener()
-        watch = NetworkWatch(listener, address=bus.address)
-        watch.start()
-        await manager.asked.wait()
-        await manager.change(Connectivity=("u", FULL))
-        await listener.hears(True)
-        await manager.change(PrimaryConnection=("o", WIFI))
-        await listener.hears(True)
-        await manager.change(PrimaryConnection=("o", WIFI), ActiveConnections=("ao", [WIFI, CABLE]))
-        await manager.change(Connectivity=("u", PORTAL))
-        await listener.hears_nothing()
-        await watch.close()
-        await manager.leave()
+        async with watched(bus, Connectivity=("u", PORTAL)) as (manager, listener):
+            await manager.change(Connectivity=("u", FULL))
+            await listener.hears(True)
+            await manager.change(PrimaryConnection=("o", WIFI))
+            await listener.hears(True)
+            await manager.change(PrimaryConnection=("o", WIFI), ActiveConnections=("ao", [WIFI, CABLE]))
+            await manager.change(Connectivity=("u", PORTAL))
+            await listener.hears_nothing()
 
     _play(story)
 
@@ -197,22 +200,16 @@ def test_another_connection_and_a_portal_that_opens_are_told(bus: PrivateBus) ->
 @needs_dbus
 def test_a_line_that_was_away_for_a_moment_is_another_line(bus: PrivateBus) -> None:
     async def story() -> None:
-        manager = await FakeManager.appear(bus.address)
-        listener = Listener()
-        watch = NetworkWatch(listener, address=bus.address)
-        watch.start()
-        await manager.asked.wait()
-        await manager.say("StateChanged", "u", OFF)
-        await manager.say("StateChanged", "u", ON)
-        await manager.say("StateChanged", "u", 60)
-        await listener.hears(True)
-        await manager.say("StateChanged", "u", OFF)
-        await listener.hears(False)
-        await manager.say("StateChanged", "u", ON)
-        await manager.say("StateChanged", "u", OFF)
-        await listener.hears_nothing()
-        await watch.close()
-        await manager.leave()
+        async with watched(bus) as (manager, listener):
+            await manager.say("StateChanged", "u", OFF)
+            await manager.say("StateChanged", "u", ON)
+            await manager.say("StateChanged", "u", 60)
+            await listener.hears(True)
+            await manager.say("StateChanged", "u", OFF)
+            await listener.hears(False)
+            await manager.say("StateChanged", "u", ON)
+            await manager.say("StateChanged", "u", OFF)
+            await listener.hears_nothing()
 
     _play(story)
 
@@ -220,20 +217,14 @@ def test_a_line_that_was_away_for_a_moment_is_another_line(bus: PrivateBus) -> N
 @needs_dbus
 def test_signals_that_say_something_else_or_nonsense_are_passed_over(bus: PrivateBus) -> None:
     async def story() -> None:
-        manager = await FakeManager.appear(bus.address)
-        listener = Listener()
-        watch = NetworkWatch(listener, address=bus.address)
-        watch.start()
-        await manager.asked.wait()
-        await manager.say("StateChanged", "s", "off")
-        await manager.say("CheckPermissions", "")
-        await manager.say("StateChanged", "u", OFF, interface="org.example.Other")
-        await manager.change(State=("s", "twenty"), Connectivity=("o", "/x"), PrimaryConnection=("u", 3))
-        await listener.hears_nothing()
-        await manager.change(State=("u", OFF))
-        await listener.hears(False)
-        await watch.close()
-        await manager.leave()
+        async with watched(bus) as (manager, listener):
+            await manager.say("StateChanged", "s", "off")
+            await manager.say("CheckPermissions", "")
+            await manager.say("StateChanged", "u", OFF, interface="org.example.Other")
+            await manager.change(State=("s", "twenty"), Connectivity=("o", "/x"), PrimaryConnection=("u", 3))
+            await listener.hears_nothing()
+            await manager.change(State=("u", OFF))
+            await listener.hears(False)
 
     _play(story)
 
