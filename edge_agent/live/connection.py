@@ -30,12 +30,8 @@ for our connections.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import functools
 import logging
-import socket
 import ssl
-import sys
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -45,30 +41,22 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from edge_agent.errors import AgentError, failure
-from edge_agent.live import causes
+from edge_agent.live import causes, wire
+from edge_agent.live.audience import Audience
 from edge_agent.live.endpoint import Endpoint
-from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ServerEvent, SetupComplete
-from edge_agent.live.proxy import tunnel
+from edge_agent.live.events import ServerEvent
+from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol
 
 OPEN_TIMEOUT_S = 10.0  # name, TCP, TLS, handshake and setupComplete together; some failures get no reply at all
 PING_INTERVAL_S = 20.0  # keeps address translation in home routers alive, which forget after 30 s and more
 DEAD_AFTER_S = 60.0  # the service may hold pongs back while it works, but not for a minute
 CLOSE_TIMEOUT_S = 2.0  # of the five seconds in which the daemon must end
-HAPPY_EYEBALLS_S = 0.25  # a network with broken IPv6 costs no more than this (RFC 8305's value)
-HELD_BYTES = 2048  # what the kernel may hold unsent before we hold back: one message of 40 ms (1.8 kB with TLS)
 LOOK_AGAIN_S = 0.02  # the kernel does not tell when it has sent; half a message later we ask again
-
-_SIOCOUTQNSD = 0x894B  # linux/sockios.h: bytes in the send queue that were not put on the wire
 
 _log = logging.getLogger("edge_agent.live.websocket")
 _log.setLevel(logging.INFO)
 
 _DATA = (Opcode.TEXT, Opcode.BINARY)
-
-
-@functools.cache
-def _default_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 class LiveConnection(asyncio.Protocol):
@@ -97,12 +85,11 @@ class LiveConnection(asyncio.Protocol):
         self._endpoint = endpoint
         self._headers = headers
         self._protocol = protocol
-        self._on_event = on_event
         self._on_closed = on_closed
         self._dead_after_s = dead_after_s
         self._ping_interval_s = ping_interval_s
         self._proxy = proxy
-        self._tap = tap
+        self._audience = Audience(protocol, on_event, tap)
         self._scrub = causes.Scrubber(headers.values())
         uri = WebSocketURI(endpoint.secure, endpoint.host, endpoint.port, endpoint.path, "")
         self._core = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES, logger=_log)
@@ -199,7 +186,7 @@ class LiveConnection(asyncio.Protocol):
         """False while more than one message waits to be sent; then hold back, `on_writable` will be called."""
         if self._paused:
             return False
-        if self._unsent() <= HELD_BYTES:
+        if self._wire is None or wire.unsent(self._wire) <= wire.HELD_BYTES:
             return True
         if self._look is None:
             self._look = self._loop.call_later(LOOK_AGAIN_S, self._look_again)
@@ -287,25 +274,9 @@ class LiveConnection(asyncio.Protocol):
 
     async def _connect(self, ssl_context: ssl.SSLContext | None) -> None:
         endpoint = self._endpoint
-        await self._open_socket()
+        line = await wire.tcp(self, endpoint, proxy=self._proxy, dead_after_s=self._dead_after_s)
         if endpoint.secure:
-            # Reading the trust store takes tens of milliseconds of CPU: once, and not in the loop.
-            context = ssl_context
-            if context is None:
-                context = await self._loop.run_in_executor(None, _default_context)
-            try:
-                secure = await self._loop.start_tls(
-                    self._require_transport(), self, context, server_hostname=endpoint.host
-                )
-            except ssl.SSLError as error:
-                raise causes.tls_error(error, endpoint.host) from None
-            except OSError as error:
-                detail = f" ({error.strerror or type(error).__name__})"
-                raise failure("tls-cut", host=endpoint.host, detail=detail) from None
-            if secure is None:
-                raise failure("tls-cut", host=endpoint.host, detail="")
-            secure.set_write_buffer_limits(high=1, low=0)
-            self._transport = secure
+            self._transport = await wire.tls(line, self, endpoint, ssl_context)
         request = self._core.connect()
         for name, value in self._headers.items():
             request.headers[name] = value
@@ -313,33 +284,6 @@ class LiveConnection(asyncio.Protocol):
         self._flush()
         self._heard_at = self._loop.time()
         self._timer = self._loop.call_later(self._ping_interval_s, self._tick)
-
-    async def _open_socket(self) -> None:
-        """Make the TCP connection, straight or as a tunnel through a proxy."""
-        endpoint = self._endpoint
-        try:
-            if self._proxy:
-                through = await tunnel(self._proxy, endpoint.host, endpoint.port)
-                transport, _ = await self._loop.create_connection(lambda: self, sock=through)
-            else:
-                transport, _ = await self._loop.create_connection(
-                    lambda: self, endpoint.host, endpoint.port, happy_eyeballs_delay=HAPPY_EYEBALLS_S
-                )
-            transport.set_write_buffer_limits(high=0)
-            sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sys.platform == "linux":
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_s * 1000))
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, HELD_BYTES)
-        except AgentError:
-            raise  # the proxy's; some of ours are OSErrors as well
-        except OSError as error:
-            raise causes.connect_error(error, endpoint.host, endpoint.port) from None
-
-    def _require_transport(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise failure("cut-opening", host=self._endpoint.host)
-        return self._transport
 
     def _flush(self) -> None:
         transport = self._transport
@@ -359,22 +303,8 @@ class LiveConnection(asyncio.Protocol):
             self._send_text(self._protocol.setup())
 
     def _send_text(self, message: bytes) -> None:
-        if self._tap is not None:
-            self._show("up", message)
+        self._audience.sent(message)
         self._core.send_text(message)
-
-    def _show(self, direction: str, message: bytes) -> None:
-        """Let the tap see a message; one that fails must not cost the session."""
-        tap = self._tap
-        if tap is None:
-            return
-        try:
-            tap(direction, message)
-        except Exception as error:  # noqa: BLE001  whatever a recorder raises, the talk goes on
-            self._tap = None
-            self._loop.call_exception_handler(
-                {"message": "the tap of the connection failed and is left out", "exception": error}
-            )
 
     def _frame(self, frame: Frame) -> None:
         if frame.opcode in _DATA and frame.fin:
@@ -389,17 +319,9 @@ class LiveConnection(asyncio.Protocol):
                 self._message(whole)
 
     def _message(self, data: bytes | bytearray | memoryview) -> None:
-        if self._tap is not None:
-            self._show("down", bytes(data))
-        for event in self._protocol.receive(data):
-            try:
-                self._on_event(event)
-            except Exception as error:  # noqa: BLE001  one faulty listener must not cost the session
-                self._loop.call_exception_handler(
-                    {"message": f"the handler of {type(event).__name__} failed", "exception": error}
-                )
-            if type(event) is SetupComplete and not self._ready.done():
-                self._ready.set_result(None)
+        self._audience.received(data)
+        if self._protocol.ready and not self._ready.done():
+            self._ready.set_result(None)
 
     def _why(self, exc: Exception | None) -> AgentError:
         core, host = self._core, self._endpoint.host
@@ -437,21 +359,6 @@ class LiveConnection(asyncio.Protocol):
         if self._look is not None:
             self._look.cancel()
             self._look = None
-
-    def _unsent(self) -> int:
-        """Bytes handed over that are not on the wire: the TCP transport's, and the kernel's where it can be asked.
-
-        TLS hands everything on to the TCP transport and calls `pause_writing` only when it has to keep the next.
-        """
-        wire = self._wire
-        if wire is None or wire.is_closing():
-            return 0
-        waiting = wire.get_write_buffer_size()
-        sock = wire.get_extra_info("socket")
-        if sys.platform != "linux" or sock is None or sock.fileno() < 0:
-            return waiting
-        answer = fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0")
-        return waiting + int.from_bytes(answer, sys.byteorder)
 
     def _look_again(self) -> None:
         self._look = None

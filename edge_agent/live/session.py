@@ -30,7 +30,8 @@ from typing import Protocol
 from edge_agent.errors import AgentError, Blocked, ConnectionEnded, CredentialError, NetworkError, ServiceRefused
 from edge_agent.live.connection import LiveConnection
 from edge_agent.live.endpoint import Endpoint
-from edge_agent.live.protocol import LiveProtocol, Resumption, ServerEvent
+from edge_agent.live.events import Resumption, ServerEvent
+from edge_agent.live.protocol import LiveProtocol
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,14 @@ class Line(Protocol):
     """A connection of either kind."""
 
     on_writable: Callable[[], None] | None
-    bytes_sent: int
-    bytes_received: int
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes handed to it so far, without TLS."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over it so far, without TLS."""
 
     @property
     def writable(self) -> bool:

@@ -41,6 +41,7 @@ from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol
 from edge_agent.live.setup import build_setup
+from edge_agent.live.wire import HELD_BYTES
 
 DATA = Path(__file__).parent / "data"
 KEY = "AIzaTest-0123456789_abcdefghijklmnopqrs"
@@ -581,7 +582,7 @@ def test_a_line_whose_kernel_cannot_be_asked_counts_its_own_buffer(monkeypatch: 
             assert wire is not None
             monkeypatch.setattr(wire, "get_extra_info", lambda _name, default=None: default)
             assert connection.writable
-            monkeypatch.setattr(wire, "get_write_buffer_size", lambda: module.HELD_BYTES + 1)
+            monkeypatch.setattr(wire, "get_write_buffer_size", lambda: HELD_BYTES + 1)
             assert not connection.writable
             await connection.close()
 
@@ -843,7 +844,7 @@ def test_a_listener_that_fails_is_reported_and_the_session_goes_on() -> None:
                 healthy(event)
                 raise KeyError("a bug of ours")
 
-            connection._on_event = faulty
+            connection._audience._on_event = faulty
             connection.send(talk.protocol.audio_stream_end())
             assert len(await talk.until(3)) == 3
             assert connection.is_open

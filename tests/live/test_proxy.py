@@ -24,12 +24,12 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from edge_agent import config
 from edge_agent.errors import AgentError, Blocked, ConfigError, CredentialError, NetworkError, ProxyRefused
-from edge_agent.live import connection as connections
-from edge_agent.live import proxy
+from edge_agent.live import proxy, wire
 from edge_agent.live.connection import LiveConnection
 from edge_agent.live.endpoint import Endpoint
+from edge_agent.live.events import ServerEvent, SetupComplete, TurnComplete
 from edge_agent.live.models import profile_for
-from edge_agent.live.protocol import LiveProtocol, ServerEvent, SetupComplete, TurnComplete
+from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.setup import build_setup
 from edge_agent.service import logs
 
@@ -274,7 +274,7 @@ def test_a_session_through_a_proxy(
             assert sock.getpeername() == ("127.0.0.1", way.port)
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == connections.HELD_BYTES
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == wire.HELD_BYTES
             await connection.close()
 
     run(scenario)
@@ -425,7 +425,7 @@ def test_a_slow_tunnel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
             connection = await open_through(way.url, Endpoint.resolve(f"wss://localhost:{port}"))
             monkeypatch.setattr(fcntl, "ioctl", ioctl)
             assert connection.writable
-            held["bytes"] = connections.HELD_BYTES + 1
+            held["bytes"] = wire.HELD_BYTES + 1
             assert not connection.writable
             writable = asyncio.Event()
             connection.on_writable = writable.set

@@ -35,8 +35,10 @@ import msgspec
 
 from edge_agent.errors import AgentError, NetworkError
 from edge_agent.live import messages, models
+from edge_agent.live.audience import Audience
 from edge_agent.live.endpoint import Endpoint
-from edge_agent.live.protocol import LiveProtocol, ServerEvent
+from edge_agent.live.events import ServerEvent
+from edge_agent.live.protocol import LiveProtocol
 from edge_agent.live.standard import question as asking
 from edge_agent.live.standard.http import Requests
 from edge_agent.live.standard.question import Collector, Question
@@ -75,19 +77,13 @@ class StandardConnection:
     ) -> None:
         self.on_writable: Callable[[], None] | None = None
         """Never called: a question is recorded, so the line always takes more."""
-        self.bytes_sent = 0
-        """Bytes of request bodies, without headers and TLS."""
-        self.bytes_received = 0
-        """Bytes of answers as they came over the line."""
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
-        self._protocol = protocol
-        self._on_event = on_event
         self._on_closed = on_closed
-        self._tap = tap
+        self._audience = Audience(protocol, on_event, tap)
         first = protocol.setup()
         setup = _setup_of(first).setup or messages.Setup(model=model)
-        self._note("up", first)
+        self._audience.sent(first)
         self._dialogue = Dialogue(setup)
         history = setup.history_config
         self._collector = Collector(
@@ -170,7 +166,6 @@ class StandardConnection:
             await connection._requests.close()
             raise
         connection._opened = True
-        connection._count()
         connection._give({"setupComplete": {}})
         return connection
 
@@ -178,7 +173,7 @@ class StandardConnection:
         """Take one message of `LiveProtocol`. After the connection has ended this does nothing."""
         if not self.is_open:
             return
-        self._note("up", frame)
+        self._audience.sent(frame)
         for sign in self._collector.take(frame):
             match sign:
                 case asking.Began():
@@ -192,6 +187,16 @@ class StandardConnection:
                     self._dialogue.tell(role, text)
                 case asking.Stopped():
                     self._interrupt()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of request bodies, without headers and TLS."""
+        return self._requests.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of answers as they came over the line."""
+        return self._requests.bytes_received
 
     @property
     def writable(self) -> bool:
@@ -255,6 +260,7 @@ class StandardConnection:
             _log.exception("the answer could not be told")
             self._answering = None
             self._over("NOT_TOLD")
+            self._withdraw()
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self.is_open:
             self._asked(waiting)
@@ -272,6 +278,7 @@ class StandardConnection:
             calls = self._expect(reply) if left else False
             played_until = await self._mouth.tell(reply, max(played_until, self._loop.time()))
             if not calls:
+                self._dialogue.abandon()  # a call where words were asked for gets no answer
                 break
             await self._wait_for_functions()
             self._dialogue.answer(self._responses, self._pictures)
@@ -294,9 +301,7 @@ class StandardConnection:
             async with asyncio.timeout(TOOLS_S):
                 await self._settled
         except TimeoutError:
-            self._dialogue.abandon()
-            self._give({"toolCallCancellation": {"ids": sorted(self._pending)}})
-            self._pending.clear()
+            self._withdraw()
             raise _NoAnswer("TOOLS_SILENT") from None
 
     def _answered(self, responses: list[messages.FunctionResponse], pictures: list[bytes]) -> None:
@@ -315,9 +320,13 @@ class StandardConnection:
         if task is None:
             return
         self._drop(task)
-        self._dialogue.abandon()
         self._give({"serverContent": {"interrupted": True}})
         self._over("")
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Take back the calls that are still open: their answer will not come, or come too late."""
+        self._dialogue.abandon()
         if self._pending:
             self._give({"toolCallCancellation": {"ids": sorted(self._pending)}})
             self._pending.clear()
@@ -338,23 +347,7 @@ class StandardConnection:
         self._give({"serverContent": content})
 
     def _give(self, message: dict[str, Any]) -> None:
-        data = msgspec.json.encode(message)
-        self._note("down", data)
-        for event in self._protocol.receive(data):
-            try:
-                self._on_event(event)
-            except Exception as error:  # noqa: BLE001  one faulty listener must not cost the conversation
-                self._loop.call_exception_handler(
-                    {"message": f"the handler of {type(event).__name__} failed", "exception": error}
-                )
-
-    def _note(self, direction: str, frame: bytes) -> None:
-        if self._tap is None:
-            return
-        try:
-            self._tap(direction, frame)
-        except Exception as error:  # noqa: BLE001  who listens in must not cost the conversation
-            self._loop.call_exception_handler({"message": "the tap of the connection failed", "exception": error})
+        self._audience.received(msgspec.json.encode(message))
 
     async def _request(self, *, functions: bool) -> Reply:
         body = self._dialogue.body(functions=functions)
@@ -367,10 +360,6 @@ class StandardConnection:
             raise NetworkError(f"{self._endpoint.host} has not answered a question (waited {limit_s:.0f} s).") from None
         finally:
             self._still_there.cancel()
-            self._count()
-
-    def _count(self) -> None:
-        self.bytes_sent, self.bytes_received = self._requests.bytes_sent, self._requests.bytes_received
 
     def _progress(self) -> None:
         """Say that the answer is being worked on, now and until the request is over."""

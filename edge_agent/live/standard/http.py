@@ -34,6 +34,7 @@ _STATUS = re.compile(r"([2-5]\d\d)\b")
 
 @functools.cache
 def _default_context() -> ssl.SSLContext:
+    """The trust store once more: httpx writes its own wishes into the context, which a WebSocket must not inherit."""
     return ssl.create_default_context()
 
 
@@ -101,7 +102,7 @@ class Requests:
         """
         import httpx  # noqa: PLC0415  in memory since `connect`
 
-        answer = bytearray()
+        answer, counted = bytearray(), 0
         self.bytes_sent += len(body)
         try:
             async with self._client.stream("POST", f"{self._path}:{method}", content=body) as response:
@@ -109,9 +110,10 @@ class Requests:
                 async for piece in response.aiter_bytes():
                     self.heard_at = self._loop.time()
                     answer += piece
+                    self.bytes_received += response.num_bytes_downloaded - counted
+                    counted = response.num_bytes_downloaded
                     if len(answer) > MAX_MESSAGE_BYTES:
                         raise NetworkError("The answer to a question was larger than this device takes; it is dropped.")
-                self.bytes_received += response.num_bytes_downloaded
         except httpx.HTTPError as error:
             raise self._lost(error, proxy=isinstance(error, httpx.ProxyError)) from None
         if response.status_code != 200:

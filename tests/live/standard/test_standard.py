@@ -252,6 +252,12 @@ def test_after_four_rounds_of_functions_the_model_must_answer_in_words() -> None
             assert len(talk.of(e.ToolCall)) == standard.MAX_ROUNDS
             modes = [request.body.get("toolConfig", {}) for request in twin.requests if request.method[0] == "g"]
             assert modes == [{}] * 4 + [{"functionCallingConfig": {"mode": "NONE"}}]
+            await twin.answer(Say("Enough of it now, I think."))
+            talk.connection.send(talk.protocol.turn("stop"))
+            await talk.over(2)
+            parts = [part for content in twin.requests[-1].body["contents"] for part in content["parts"]]
+            assert sum("functionCall" in part for part in parts) == standard.MAX_ROUNDS
+            assert sum("functionResponse" in part for part in parts) == standard.MAX_ROUNDS
 
     asyncio.run(story())
 
@@ -471,11 +477,54 @@ def test_a_voice_that_breaks_leaves_nobody_waiting(caplog: pytest.LogCaptureFixt
     assert "the answer could not be told" in caplog.text
 
 
+def test_a_voice_that_breaks_takes_the_calls_of_its_answer_back() -> None:
+    async def story() -> None:
+        steps = (Say("I switch the light."), Call((FunctionCall("set_light", {}),)))
+        async with talking(*steps, tools=[LIGHT]) as (twin, talk):
+            healthy = talk.connection._mouth._speak
+
+            async def broken(_text: str, _language: str) -> None:
+                raise OSError("no voice")
+
+            talk.connection._mouth._speak = broken
+            talk.connection.send(talk.protocol.turn("light"))
+            await talk.until(lambda: talk.of(e.ToolCancel))
+            assert talk.of(e.ToolCancel)[0].ids == (talk.of(e.ToolCall)[0].calls[0].id,)
+            talk.connection._mouth._speak = healthy
+            await twin.answer(Say("Another answer, at last."))
+            talk.connection.send(talk.protocol.turn("and now?"))
+            await talk.over(2)
+            parts = [part for content in twin.requests[-1].body["contents"] for part in content["parts"]]
+            assert not any("functionCall" in part for part in parts), "the service refuses calls without answers"
+
+    asyncio.run(story())
+
+
+def test_a_tap_that_fails_is_reported_once_and_left_out() -> None:
+    reported: list[Any] = []
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        async with talking(Say("An answer, whatever the recorder does.")) as (_, talk):
+
+            def full(_direction: str, _frame: bytes) -> None:
+                raise OSError("the disk is full")
+
+            talk.connection._audience._tap = full
+            talk.connection.send(talk.protocol.turn("hello"))
+            await talk.over()
+
+    asyncio.run(story())
+    assert [str(error) for error in reported] == ["the disk is full"]
+
+
 def test_closing_gives_up_what_is_under_way() -> None:
     async def story() -> None:
         async with talking(Hang()) as (twin, talk):
+            before = talk.connection.bytes_sent
             talk.connection.send(talk.protocol.turn("hello"))
             await twin.wait_for(lambda t: len(t.requests) == 2)
+            assert talk.connection.bytes_sent > before, "a question counts although its answer never comes"
             await talk.connection.close()
             assert talk.ends == [None]
             assert not talk.connection.is_open
