@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge_agent.agent.alarms import EARLIEST
 from edge_agent.agent.reports import Reports
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
@@ -37,7 +38,6 @@ log = logging.getLogger("edge_agent")
 SAVE_S = 30.0  # the card is written no more often than this while somebody talks
 REST_S = 3600.0  # and no more often than this while nobody does
 SAVE_BYTES = 100_000  # data below this, such as pings, is no reason to write
-FIRST_YEAR = 2026  # a clock that shows an earlier one was never set
 PERIODS = ("turn", "day", "month")
 
 
@@ -282,8 +282,11 @@ def limits(config: Config) -> Limits:
 
 def local_date() -> Date | None:
     """Return the date of the device's calendar, or None while its clock was not set."""
-    now = time.localtime()
-    return (now.tm_year, now.tm_mon, now.tm_mday) if now.tm_year >= FIRST_YEAR else None
+    now = time.time()
+    if now < EARLIEST:
+        return None
+    date = time.localtime(now)
+    return date.tm_year, date.tm_mon, date.tm_mday
 
 
 def _tokens(bucket: Bucket, sums: Sums) -> int:

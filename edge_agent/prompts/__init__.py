@@ -41,7 +41,6 @@ NAMES: dict[str, str] = {
     "turn_too_long": "A turn ended by itself.",
     "conversation_too_long": "A conversation ended by itself.",
     "budget_low": "Most of a budget is used up.",
-    "no_picture": "A picture was asked for and there is none.",
     "timer_over": "A timer rings; its name follows.",
     "alarm_rings": "An alarm rings; its name follows.",
     "alarm_missed": "Timers or alarms were due while the device was off or did not know the time; their names follow.",

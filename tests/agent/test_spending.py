@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.agent.alarms import EARLIEST
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.spending import REST_S, SAVE_S, Spending, local_date
 from edge_agent.config import Config
@@ -353,8 +354,7 @@ def test_what_the_twin_reports_turn_by_turn_is_what_is_billed(platform: bool, ea
 
 
 def test_a_clock_that_was_never_set_has_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    unset = time.localtime(0)
-    monkeypatch.setattr(time, "localtime", lambda: unset)
+    monkeypatch.setattr(time, "time", lambda: EARLIEST - 1)
     assert local_date() is None
     monkeypatch.undo()
     today = local_date()
