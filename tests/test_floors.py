@@ -35,7 +35,7 @@ PURE = [
     "live.setup", "live.endpoint", "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters",
     "audio.ring", "audio.playback", "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns",
     "vision.jpeg", "tools.declare", "tools.schema", "service.verbs", "service.watchview", "tools.timers",
-    "tools.walltime", "live.standard.question", "live.standard.request", "tools.mcp.words",
+    "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
 

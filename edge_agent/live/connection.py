@@ -45,7 +45,8 @@ from edge_agent.live import causes, wire
 from edge_agent.live.audience import Audience
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.events import ServerEvent
-from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol
+from edge_agent.live.protocol import LiveProtocol
+from edge_agent.live.reading import MAX_MESSAGE_BYTES
 
 OPEN_TIMEOUT_S = 10.0  # name, TCP, TLS, handshake and setupComplete together; some failures get no reply at all
 PING_INTERVAL_S = 20.0  # keeps address translation in home routers alive, which forget after 30 s and more

@@ -39,7 +39,8 @@ from edge_agent.live import events as e
 from edge_agent.live.connection import LiveConnection
 from edge_agent.live.endpoint import Endpoint
 from edge_agent.live.models import profile_for
-from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol
+from edge_agent.live.protocol import LiveProtocol
+from edge_agent.live.reading import MAX_MESSAGE_BYTES
 from edge_agent.live.setup import build_setup
 from edge_agent.live.wire import HELD_BYTES
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edge_agent.live import events as e
 from edge_agent.live.messages import FunctionResponse
 from edge_agent.live.models import profile_for
-from edge_agent.live.protocol import MAX_MESSAGE_BYTES, LiveProtocol, ProtocolMisuse
+from edge_agent.live.protocol import LiveProtocol, ProtocolMisuse
+from edge_agent.live.reading import MAX_MESSAGE_BYTES
 from edge_agent.live.setup import build_setup
 
 MODEL = "gemini-3.8-live"

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from edge_agent.errors import AgentError, NetworkError, ServiceRefused
 from edge_agent.live import causes
 from edge_agent.live.endpoint import Endpoint
-from edge_agent.live.protocol import MAX_MESSAGE_BYTES
+from edge_agent.live.reading import MAX_MESSAGE_BYTES
 
 _VERSION = re.compile(r"\.(v\d[0-9a-z]*)\.")
 _STATUS = re.compile(r"([2-5]\d\d)\b")
