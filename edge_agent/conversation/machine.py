@@ -70,6 +70,7 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
         """Take one event and return what is to be done, in order. Never raises for any event in any state."""
         self._now = now
         self._out = []
+        shown = self.shown_state
         move = find(self.state, event)
         if move is None:
             return [do.Report("ignored", f"{type(event).__name__} while {self.state}")]
@@ -81,8 +82,8 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
             if self._strict:
                 raise AssertionError(complaint)
             self._out.append(do.Report("defect", complaint))
-        if state is not self.state:
-            self.state = state
+        self.state = state
+        if self.shown_state != shown:
             self.why = self._reason() or move.why
         self._show()
         return self._out

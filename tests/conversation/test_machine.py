@@ -8,7 +8,7 @@ from story import RATE, Story, kiosk, ready, speaker, whys
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.machine import Machine
-from edge_agent.conversation.moves import MOVES, State
+from edge_agent.conversation.moves import MOVES, State, find
 from edge_agent.conversation.rules import STUCK_S, Rules
 from edge_agent.errors import Fault
 
@@ -170,6 +170,17 @@ def test_mute_in_mid_turn_ends_it_voids_what_waits_and_lets_the_answer_play() ->
     pressed = story.press()
     assert not [action for action in pressed if isinstance(action, do.OpenTurn)]
     assert do.Say("muted") in pressed
+
+
+def test_what_is_shown_while_muted_is_told_with_the_mute_as_its_reason() -> None:
+    story = kiosk()
+    story.press()
+    story.tell(ev.Muted(story.sample))
+    for event, shown in ((ev.Unmuted(story.sample), "idle"), (ev.Muted(story.sample), "muted")):
+        story.tell(event)
+        move = find(State.IDLE, event)
+        assert move is not None
+        assert (story.machine.shown_state, story.machine.why) == (shown, move.why)
 
 
 def test_after_unmute_the_pre_roll_does_not_reach_back_over_the_mute() -> None:
