@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 from edge_agent.config import Config
-from edge_agent.errors import ConfigError
 from edge_agent.service import config_command
 
 
@@ -27,7 +26,4 @@ def run(args: argparse.Namespace) -> int:
 def _ask_the_model(config: Config, file: Path) -> None:
     from edge_agent.agent import wishes  # noqa: PLC0415  `show` and `explain` need not wait for numpy and the rest
 
-    try:
-        wishes.check(config)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
+    wishes.check(config, file)

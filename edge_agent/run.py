@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     config = settings.load(args.config)
     from edge_agent.agent import Agent, wishes  # noqa: PLC0415  numpy and the rest only once the configuration is right
 
-    wishes.check(config)
+    wishes.check(config, args.config)
     context = None
     if args.ca is not None:
         import ssl  # noqa: PLC0415  only for a twin with a certificate of its own

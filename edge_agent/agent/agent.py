@@ -303,7 +303,7 @@ class Agent:
             return
         try:
             fresh = settings.load(self._config_path)
-            wishes.check(fresh)
+            wishes.check(fresh, self._config_path)
         except ConfigError as error:
             log.warning("not reloaded: %s", error)
             return

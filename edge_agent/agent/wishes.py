@@ -78,8 +78,12 @@ def setup_for(
     )
 
 
-def check(config: Config) -> None:
+def check(config: Config, file: Path | None = None) -> None:
     """Build the setup that the first press would, and throw it away; cheap, and nothing is sent.
+
+    Args:
+        config: what is checked.
+        file: where it was read; the sentence then begins with it, as those of `config.load` do.
 
     Raises:
         ConfigError: the persona or a setting cannot be used, or not with this model; one sentence.
@@ -88,10 +92,8 @@ def check(config: Config) -> None:
         persona = load_persona(Path(config.persona)) if config.persona else None
         turns = first_turns(config, persona)
         setup_for(config, persona=persona, declarations=(), handle=None, history=bool(turns))
-    except ConfigError:
-        raise
     except AgentError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(str(error) if file is None else f"{file}: {error}") from None
 
 
 def first_turns(config: Config, persona: Persona | None) -> History:

@@ -176,6 +176,11 @@ def test_what_the_model_cannot_do_is_one_line_at_the_start(tables: dict[str, Any
     assert "\n" not in str(refusal.value)
 
 
+def test_a_refusal_names_the_file_that_the_wish_stands_in() -> None:
+    with pytest.raises(ConfigError, match=r"^device\.toml: .*no such voice"):
+        wishes.check(configured(live={"voice": "Bella"}), Path("device.toml"))
+
+
 def test_the_persona_s_history_wins_over_the_configuration_s(tmp_path: Path) -> None:
     file = tmp_path / "turns.toml"
     file.write_text('[[turn]]\nuser = "From the file."\n')
