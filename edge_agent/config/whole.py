@@ -80,8 +80,12 @@ def load(path: Path) -> Config:
         text = path.read_bytes().decode()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give another with --config") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}; it must be a file that this user may read"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: no UTF-8 text (at byte {error.start})") from None
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace, *, further: Callable[[Config], None] = lambda 
         return EXIT_CONFIG
     if args.action == "check":
         changed = sum(entry.value != entry.default for entry in settings(config))
-        print(f"{args.config}: fine, {changed} settings differ from their defaults")
+        differ = "setting differs from its default" if changed == 1 else "settings differ from their defaults"
+        print(f"{args.config}: fine, {changed} {differ}")
     elif args.action == "show":
         print("\n".join(as_toml(config)))
     elif args.action == "voices":
