@@ -31,6 +31,16 @@ def test_the_card_has_a_row_for_every_pattern() -> None:
     assert labels >= {"1 blink"} | {f"{fault.value} blinks" for fault in Fault if fault.value > 1}
 
 
+def test_every_sentence_of_the_card_ends_on_the_card() -> None:
+    card = (ROOT / "docs/pictures/light-card.svg").read_text()
+    wide = re.search(r'viewBox="0 0 (\d+)', card)
+    sentences = re.findall(r'<text x="(\d+)" y="\d+" font-size="13">([^<]+)</text>', card)
+    assert wide is not None
+    assert sentences
+    for x, sentence in sentences:  # a letter of this font and size is 7 px wide on average, by a picture of the card
+        assert int(x) + 7 * len(sentence) <= int(wide[1]), f"{sentence!r} runs over the edge"
+
+
 def test_the_hardware_page_explains_every_fault() -> None:
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", (ROOT / "hardware.md").read_text(), re.MULTILINE)
     explained = {int(number): name for number, name, _ in rows}
