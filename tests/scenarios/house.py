@@ -20,6 +20,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -69,7 +70,8 @@ def answering(
 
 def voice(text: str) -> NDArray[np.float64]:
     """A sentence in the device's own voice, 48 kHz."""
-    speech = prompts.speak(text, "en")
+    with ThreadPoolExecutor(1) as apart:  # it waits for another program, which the loop's own thread may not
+        speech = apart.submit(prompts.speak, text, "en").result()
     assert speech is not None, "no espeak-ng on this machine"
     return pcm(s16(pcm(speech.pcm), rate=speech.rate, to_rate=RATE_HZ))
 

@@ -79,7 +79,7 @@ class Growth:
                 axis.plot(self.times, self.curves[name], linewidth=1, label=name.replace("_", " "))
             axis.axvspan(self.times[0], self.times[0] + WARM_UP * (self.times[-1] - self.times[0]), color="0.93")
             axis.set_ylabel(label)
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
             axis.grid(visible=True, alpha=0.3)
             axis.legend(loc="lower right", fontsize="small")
         axes[0, 0].set_title(f"{self.title} (grey: warm-up)")
