@@ -32,7 +32,7 @@ from zoneinfo import ZoneInfo
 from edge_agent import prompts
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
-from edge_agent.errors import ConfigError, Stop
+from edge_agent.errors import Stop
 from edge_agent.service.state import StateFile
 from edge_agent.tools.timers import Entry, Moment, Timers
 
@@ -245,8 +245,7 @@ class Alarms:
             self._told(entry, "missed")
         names = ", ".join(entry.spoken_name for entry in missed if entry.spoken_name)
         sentence = self._sentence("alarm_missed")
-        if sentence is not None:
-            self._tell(ev.Announced(f"{sentence.text} {names}." if names else sentence.text))
+        self._tell(ev.Announced(f"{sentence.text} {names}." if names else sentence.text))
 
     # Ringing.
 
@@ -266,8 +265,6 @@ class Alarms:
             return 0.0
         entry = ringing[turn % len(ringing)]
         sentence = self._sentence("timer_over" if entry.kind == "timer" else "alarm_rings")
-        if sentence is None:
-            return 0.0
         text = f"{sentence.text} {entry.spoken_name}." if entry.spoken_name else sentence.text
         speech = await asyncio.to_thread(prompts.speak, text, sentence.language)
         if speech is None or entry not in self._timers.ringing:
@@ -275,13 +272,9 @@ class Alarms:
         self._engine.say(speech.pcm, rate=speech.rate)
         return len(speech.pcm) / 2 / speech.rate
 
-    def _sentence(self, name: str) -> prompts.Sentence | None:
+    def _sentence(self, name: str) -> prompts.Sentence:
         config = self._config()
-        try:
-            return prompts.load(config.conversation.prompts, config.prompts_folder).sentence(name)
-        except ConfigError as error:
-            log.warning("the alarm rings without words: %s", error)
-            return None
+        return prompts.sentence(name, config.conversation.prompts, config.prompts_folder)
 
     def _nobody_came(self) -> None:
         for entry in self._timers.give_up():

@@ -14,7 +14,6 @@ belongs to the loop's thread; sound is made in another.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,9 +21,6 @@ from edge_agent import prompts
 from edge_agent.agent.reports import Reports
 from edge_agent.audio.engine import Duplex
 from edge_agent.config import Config
-from edge_agent.errors import ConfigError
-
-log = logging.getLogger("edge_agent")
 
 
 class Voice:
@@ -71,18 +67,10 @@ class Voice:
         task.add_done_callback(self._speaking.discard)
 
     async def _prompt(self, name: str) -> None:
-        sentence = self._sentence(name)
+        config = self._config()
+        sentence = prompts.sentence(name, config.conversation.prompts, config.prompts_folder)
         self._reports.publish("prompt", name=name, text=sentence.text)
         await self._speak(sentence.text, sentence.language)
-
-    def _sentence(self, name: str) -> prompts.Sentence:
-        config = self._config()
-        language = config.conversation.prompts
-        try:
-            return prompts.load(language, config.prompts_folder).sentence(name)
-        except ConfigError as error:
-            log.warning("%s; the built-in sentence is spoken", error)
-            return prompts.load(language).sentence(name)
 
     async def _announcement(self, text: str) -> None:
         self._reports.publish("announcement", text=text)

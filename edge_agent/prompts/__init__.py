@@ -1,8 +1,9 @@
 """The device's own sentences: what it says when the model cannot, in the owner's language.
 
     prompts = load("de")                       # or load("de", extra_dir=Path("/etc/edge-agent/prompts"))
-    sentence = prompts.sentence("fault-4")     # text and language
-    speech = speak(sentence.text, sentence.language)     # in a thread: (s16le mono bytes, sample rate), or None
+    found = prompts.sentence("fault-4")        # text and language
+    found = sentence("fault-4", "de", folder)  # when it is to be said: files of the owner's that broke are passed over
+    speech = speak(found.text, found.language) # in a thread: (s16le mono bytes, sample rate), or None
 
 Each language is a file `<code>.toml` beside this module, `name = "sentence"`. An owner's folder may change single
 sentences or add a language. What a language lacks is said in English, in an English voice. `NAMES` lists every sentence
@@ -21,7 +22,7 @@ from typing import Any
 from edge_agent.errors import ConfigError, Fault
 from edge_agent.prompts.voice import speak
 
-__all__ = ["NAMES", "Prompts", "Sentence", "languages", "load", "speak"]
+__all__ = ["NAMES", "Prompts", "Sentence", "languages", "load", "sentence", "speak"]
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,18 @@ def load(language: str, extra_dir: Path | None = None) -> Prompts:
             ", ".join(languages(extra_dir)),
         )
     return Prompts(code if known else FALLBACK, sentences)
+
+
+def sentence(name: str, language: str, extra_dir: Path | None = None) -> Sentence:
+    """Return one sentence, as `load` finds it; the built-in one where the owner's files have become unusable.
+
+    That is logged. What the device has to say is said all the same.
+    """
+    try:
+        return load(language, extra_dir).sentence(name)
+    except ConfigError as error:
+        log.warning("%s; the built-in sentence is spoken", error)
+        return load(language).sentence(name)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -472,7 +472,9 @@ def test_a_broken_memory_is_named_and_does_not_stop_the_device(
     _play(story)
 
 
-def test_a_broken_sentence_leaves_the_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_file_of_sentences_leaves_the_alarm_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         device = Device(tmp_path)
         (tmp_path / "en.toml").write_text("timer_over = 3")
@@ -481,7 +483,8 @@ def test_a_broken_sentence_leaves_the_signal(tmp_path: Path, caplog: pytest.LogC
         device.alarms.set_timer(5, "egg")
         await asyncio.sleep(20)
         assert device.sounds("alarm") > 5
-        assert "rings without words" in caplog.text
+        assert device.sounds(f"{prompts.load('en').sentence('timer_over').text} egg.") == 1
+        assert f"{tmp_path / 'en.toml'}: timer_over must be a text" in caplog.text
         await device.alarms.close()
 
     _play(story)
