@@ -25,6 +25,10 @@ def test_the_owner_may_want_none() -> None:
     assert Fallback(Config).opener() is not None
 
 
+def test_a_brokers_token_is_good_for_websockets_only() -> None:
+    assert Fallback(lambda: Config(live=Live(credential="ephemeral:https://broker.example/t"))).opener() is None
+
+
 @pytest.mark.parametrize(("language", "voice"), [("de-DE", "de"), ("", "en"), ("FR", "fr")])
 def test_the_devices_voice_speaks_the_language_of_the_answer(
     language: str, voice: str, monkeypatch: pytest.MonkeyPatch

@@ -140,11 +140,6 @@ class StandardConnection:
             NetworkError, Overloaded, Retry: try again later; even requests do not get through.
             CredentialError, ServiceRefused: a person has to act.
         """
-        if headers.get("Authorization", headers.get("authorization", "")).startswith("Token "):
-            raise NetworkError(
-                "WebSockets are blocked on this network, and a short-lived token is good for them alone; "
-                "use another network, or give the device an API key."
-            )
         connection = cls(
             endpoint=endpoint,
             headers=headers,

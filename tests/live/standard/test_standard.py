@@ -584,25 +584,6 @@ def test_a_door_that_stays_silent_is_given_up() -> None:
     asyncio.run(story())
 
 
-def test_a_short_lived_token_is_good_for_websockets_only() -> None:
-    async def story() -> None:
-        async with Twin(key=KEY) as twin:
-            talk = Talk(twin)
-            with pytest.raises(NetworkError, match="API key"):
-                await StandardConnection.open(
-                    endpoint=talk.endpoint,
-                    headers={"Authorization": "Token auth_tokens/abc"},
-                    protocol=talk.protocol,
-                    model=MODEL,
-                    speak=talk.speak,
-                    on_event=talk.on_event,
-                    on_closed=talk.on_closed,
-                )
-            assert not twin.requests
-
-    asyncio.run(story())
-
-
 def test_over_tls_and_the_key_appears_nowhere_but_in_its_header(caplog: pytest.LogCaptureFixture) -> None:
     served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     served.load_cert_chain(DATA / "cert-valid.pem")
