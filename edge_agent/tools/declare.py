@@ -29,7 +29,7 @@ Behaviour = Literal["blocking", "non-blocking"]
 Scheduling = Literal["when-idle", "interrupt", "silent"]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")  # what every family of models takes
+NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")  # what every family of models takes
 _SECTION = re.compile(r"(Args|Arguments|Parameters|Returns|Return|Yields|Raises|Example|Examples|Note|Notes):\s*")
 _ENTRY = re.compile(r"(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
 
@@ -222,7 +222,7 @@ def declare(function: Callable[..., Any], *, source: str = "built in") -> Tool:
     options = options_of(function) or Options()
     own_name = getattr(function, "__name__", repr(function))
     name = options.name or own_name
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise CannotDeclare(f"{name}: a tool's name has up to 64 letters, digits and underscores; rename it with @tool")
     description, described = _docstring(function)
     if not description:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edge_agent.tools.declare import BadArguments, CannotDeclare, Kind, Options, Parameter, Tool
+from edge_agent.tools.declare import NAME, BadArguments, CannotDeclare, Kind, Options, Parameter, Tool
 
 MAX_SCHEMA_BYTES = 16 * 1024  # as JSON; the model reads it at every connection, and it is billed
 MAX_DEPTH = 16  # levels of a schema; models take far fewer
@@ -28,7 +28,6 @@ MAX_REFERENCES = 24  # each may double the work of a check; real schemas have a 
 MAX_DESCRIPTION = 1024  # characters of a tool; a screenful
 MAX_NOTE = 300  # characters of a parameter
 MAX_ARGUMENT_BYTES = 16 * 1024  # as much as an answer may have
-_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")  # what every family of models takes
 
 _PASSED_ON = frozenset({
     "$ref", "type", "format", "title", "description", "enum", "items", "prefixItems", "minItems", "maxItems",
@@ -105,7 +104,7 @@ def remote_tool(
 
     given = plain(str(listed.get("name", "")), 128)
     name = re.sub(r"[^a-zA-Z0-9_]", "_", prefix + given)
-    name = (name if _NAME.match(name) else f"_{name}")[:64]
+    name = (name if NAME.match(name) else f"_{name}")[:64]
     schema = listed.get("inputSchema") or {"type": "object"}
     if not given:
         raise CannotDeclare("a tool without a name")
