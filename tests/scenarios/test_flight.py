@@ -2,79 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
 import pytest
-from harness import KEY, Device, coded_answer, coded_noise
+from harness import KEY
+from scenarios.house import House, answer, live_in
+from showing import Shown
 
-from edge_agent.simulator import Rule, Say, Script, SyncTwin, When, replay
+from edge_agent.simulator import Rule, Script, When, replay
 from edge_agent.simulator.script import Drop, End, Step, Wait
 
 
-async def visit(device: Device) -> list[str]:
+async def visit(house: House) -> list[str]:
     """Ask, be cut off in mid-answer, ask again; return the states that were shown."""
-    await device.hold(0.6)
-    await device.until(state="speaking")
-    await device.event("connection", why="opening")
-    await device.until(lambda _: sum(e.get("why") == "opening" for e in device.events) >= 2)
-    await device.until(state="idle", connected=True)
-    await device.hold(0.6)
-    await device.until(state="speaking")
-    await device.until(state="idle")
-    await asyncio.sleep(0.1)
-    return [event["state"] for event in device.events if event.get("event") == "state"]
+    await house.ask(1.0)
+    await house.device.until(state="speaking")
+    await house.sessions(2)
+    assert house.twin.sessions[0].closed_by == "server"
+    await house.device.until(state="idle")
+    await house.talk(1.0)
+    return [event["state"] for event in house.device.events if event["event"] == "state"]
 
 
 @pytest.mark.parametrize("end", [Drop(), End(1011, "Internal error encountered.")], ids=["cut", "closed"])
-def test_a_recorded_fault_plays_back_to_the_same_states(tmp_path: Path, end: Step) -> None:
-    first = Say(sound=coded_answer(1.5, seed=91), pace=1.0)
-    second = Say(sound=coded_answer(0.6, seed=92))
+def test_a_recorded_fault_plays_back_to_the_same_states(tmp_path: Path, shown: Shown, end: Step) -> None:
+    first, second = answer(seconds=1.5, seed=91, pace=1.0), answer(seconds=0.6, seed=92)
     rules = (Rule(when=When(session=1), steps=(first, Wait(0.1), end)), Rule(steps=(second,)))
+    states: list[list[str]] = []
+    files: list[Path] = []
 
-    async def recorded(twin: SyncTwin) -> tuple[list[str], Path]:
-        async with Device(
-            tmp_path / "field",
-            twin,
-            microphone=coded_noise(30.0, seed=93),
-            recorder={"folder": str(tmp_path / "flights")},
-        ) as device:
-            states = await visit(device)
-            return states, Path((await device.ask("record"))["file"])
+    async def recorded(house: House) -> None:
+        states.append(await visit(house))
+        files.append(Path((await house.ctl("record"))["file"]))
 
-    async def played(twin: SyncTwin) -> list[str]:
-        async with Device(tmp_path / "bench", twin, microphone=coded_noise(30.0, seed=94)) as device:
-            return await visit(device)
+    async def played(house: House) -> None:
+        states.append(await visit(house))
+        assert len(house.twin.sessions) == 2
 
     for name in ("field", "bench"):
         (tmp_path / name).mkdir()
-    with SyncTwin(Script(rules=rules)) as twin:
-        in_the_field, path = asyncio.run(recorded(twin))
-    recording = replay.load(path)
+    flights = {"folder": str(tmp_path / "flights")}
+    live_in(tmp_path / "field", shown, recorded, script=Script(rules=rules), recorder=flights)
+    recording = replay.load(files[0])
     assert len(recording.attempts) == 2
-    with SyncTwin(Script(rules=()), replay=recording) as twin:
-        on_the_bench = asyncio.run(played(twin))
-        assert [session.closed_by for session in twin.sessions] == ["server", "client"]
-        assert not any(session.violations for session in twin.sessions)
+    live_in(tmp_path / "bench", shown, played, script=Script(rules=()), replay=recording)
+    in_the_field, on_the_bench = states
     assert on_the_bench == in_the_field
     assert in_the_field.count("speaking") == 2
-    kinds = {json.loads(line).get("kind") for line in path.read_text().splitlines()[1:]}
+    kinds = {json.loads(line).get("kind") for line in files[0].read_text().splitlines()[1:]}
     assert {"wire", "decision", "told", "link"} <= kinds
 
 
-def test_the_file_holds_no_sound_no_words_and_no_key(tmp_path: Path) -> None:
+def test_the_file_holds_no_sound_no_words_and_no_key(tmp_path: Path, shown: Shown) -> None:
     words = "Nobody may read this sentence."
+    files: list[Path] = []
 
-    async def story(twin: SyncTwin) -> Path:
-        async with Device(tmp_path, twin, recorder={"folder": str(tmp_path / "flights")}) as device:
-            await device.ask("ask", text="What is my secret wish?")
-            await device.event("caption", speaker="device")
-            await device.until(state="idle")
-            return Path((await device.ask("record"))["file"])
+    async def story(house: House) -> None:
+        await house.ctl("ask", text="What is my secret wish?")
+        await house.device.event("caption", speaker="device")
+        await house.answered()
+        files.append(Path((await house.ctl("record"))["file"]))
 
-    with SyncTwin(Script(rules=(Rule(steps=(Say(words),)),))) as twin:
-        text = asyncio.run(story(twin)).read_text()
+    script = Script(rules=(Rule(steps=(answer(words),)),))
+    live_in(tmp_path, shown, story, script=script, recorder={"folder": str(tmp_path / "flights")})
+    text = files[0].read_text()
     for secret in ("secret wish", "Nobody may", KEY, "twin-handle"):
         assert secret not in text
     assert max(len(line) for line in text.splitlines()) < 20_000
