@@ -3,8 +3,7 @@ r"""The figures the device reports about itself: latencies, counters, gauges, in
     metrics = Metrics()
     metrics.observe("press_to_light", 3.2)                    # ms
     metrics.count("reconnects", cause="goAway")
-    metrics.gauge("playback_queue_ms", 180.0)
-    metrics.sample("capture_ring_ms", lambda: engine.queue_ms)  # asked when someone reads
+    metrics.sample("playback_queue_ms", lambda: engine.queue_ms)  # a gauge: asked when someone reads
     metrics.text()                                            # Prometheus text format 0.0.4
     metrics.figures()                                         # the same as a JSON tree
 
@@ -203,11 +202,6 @@ class Metrics:
         series = self._series(self._values, name, "counter")
         key = self._key(name, labels, series)
         series[key] = series.get(key, 0) + amount
-
-    def gauge(self, name: str, value: float, **labels: str) -> None:
-        """Set the gauge `name`."""
-        series = self._series(self._values, name, "gauge")
-        series[self._key(name, labels, series)] = value
 
     def sample(self, name: str, read: Callable[[], float], **labels: str) -> None:
         """Ask `read` for the counter or gauge `name` whenever the figures are read."""

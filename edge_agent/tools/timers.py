@@ -197,11 +197,10 @@ class Timers:
         latest = max((_lateness(entry, now) for entry in self._waiting), default=-math.inf)
         return None if latest == -math.inf else max(0.0, -latest)
 
-    def rezone(self, zone: tzinfo) -> bool:
-        """Take another time zone, or new rules of it; True if an alarm now rings at another instant."""
+    def rezone(self, zone: tzinfo) -> None:
+        """Take another time zone, or new rules of it: alarms keep their wall-clock time, not their instant."""
         self._zone = zone
-        before, self._waiting = self._waiting, [self._found_again(entry) for entry in self._waiting]
-        return before != self._waiting
+        self._waiting = [self._found_again(entry) for entry in self._waiting]
 
     def describe(self, entry: Entry, now: Moment) -> dict[str, Any]:
         """Return plain facts: `name`, `kind`, `ringing`, `rings_in_s` and, with a trusted clock, local time `at`."""

@@ -57,7 +57,7 @@ def test_the_text_is_what_prometheus_reads() -> None:
     metrics.observe("press_to_light", 3.0)
     metrics.observe("speech_end_to_first_sound", 700, by="turn_end")
     metrics.count("reconnects", cause='he said "no"\\\n')
-    metrics.gauge("playback_queue_ms", math.inf)
+    metrics.sample("playback_queue_ms", lambda: math.inf)
     text = metrics.text()
     assert text.endswith("\n")
     typed: dict[str, str] = {}
@@ -102,7 +102,7 @@ def test_mistakes_are_told_at_once() -> None:
     with pytest.raises(KeyError):
         metrics.count("unheard_of")
     with pytest.raises(ValueError, match="is a latency"):
-        metrics.gauge("press_to_light", 3)
+        metrics.count("press_to_light", 3)
     with pytest.raises(ValueError, match="cannot fall"):
         metrics.count("turns", -1)
     with pytest.raises(ValueError, match="has the labels"):
