@@ -99,6 +99,18 @@ def own_tools(folder: Path, text: str) -> Path:
     return folder
 
 
+async def control(socket: str, verb: str, **parameters: Any) -> dict[str, Any]:
+    """One request over a control socket, and its answer."""
+    reader, writer = await asyncio.open_unix_connection(socket)
+    try:
+        writer.write(json.dumps({"do": verb, **parameters}).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(await reader.readline())
+        return answer
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 class Device:
     """One running agent; `tables` are of the configuration, laid over a quiet kiosk.
 
@@ -179,14 +191,7 @@ class Device:
 
     async def try_to(self, verb: str, **parameters: Any) -> dict[str, Any]:
         """One request over the control socket, refused or not."""
-        reader, writer = await asyncio.open_unix_connection(self.tree["control"]["socket"])
-        try:
-            writer.write(json.dumps({"do": verb, **parameters}).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(await reader.readline())
-            return answer
-        finally:
-            writer.close()
-            await writer.wait_closed()
+        return await control(self.tree["control"]["socket"], verb, **parameters)
 
     async def status(self) -> dict[str, Any]:
         return await self.ask("status")

@@ -26,7 +26,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from harness import KEY, coded_answer, find, pcm, s16
+from harness import KEY, coded_answer, control, find, pcm, s16
 from numpy.typing import NDArray
 from showing import Shown
 from virtual.device import VirtualDevice
@@ -202,13 +202,7 @@ class House:
         return len(heard) >= len(wanted) and find(wanted, heard)[1] > same
 
     async def _request(self, verb: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        reader, writer = await asyncio.open_unix_connection(self.device.tree["control"]["socket"])
-        try:
-            writer.write(json.dumps({"do": verb, **parameters}).encode() + b"\n")
-            told: dict[str, Any] = json.loads(await reader.readline())
-        finally:
-            writer.close()
-            await writer.wait_closed()
+        told = await control(self.device.tree["control"]["socket"], verb, **parameters)
         self._shown.add(f"ctl {verb}", told)
         return told
 
