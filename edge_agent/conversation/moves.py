@@ -119,9 +119,7 @@ MOVES: tuple[Move, ...] = (
     Move(ev.QuestionSent, AWAKE, "_question_sent", AWAKE, "from now on the answer is waited for"),
     Move(ev.NetworkBack, AWAKE, "_network_back", AWAKE, "a try that was waited for is made now"),
     Move(ev.LineSlow, BUSY, "_line_slow", BUSY | REST, "push-to-talk goes on sending; an open microphone is closed"),
-    Move(
-        ev.AnswerAudio, AWAKE, "_answer_audio", AWAKE, "it is played, unless it belongs to an answer that was stopped"
-    ),
+    Move(ev.AnswerAudio, AWAKE, "_answer_audio", AWAKE, "the answer plays, unless it was stopped"),
     Move(ev.AnswerGenerated, AWAKE, "_answer_generated", AWAKE, "play out"),
     Move(ev.AnswerProgress, BUSY, "_answer_progress", BUSY, "the answer may take its time"),
     Move(ev.AnswerDone, AWAKE, "_answer_done", AWAKE, "the server's turn is over"),
