@@ -147,7 +147,7 @@ def value(one: Any) -> str:
     if isinstance(one, bool):
         return "yes" if one else "no"
     if isinstance(one, float):
-        digits = 3 if abs(one) >= 0.1 else 6  # noqa: PLR2004  a turn costs a thousandth of a dollar, and less
+        digits = 3 if abs(one) >= 0.1 else 6  # a turn costs a thousandth of a dollar, and less
         return f"{one:.{digits}f}".rstrip("0").rstrip(".")
     return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
 

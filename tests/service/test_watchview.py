@@ -84,7 +84,10 @@ def test_a_file_gets_no_levels() -> None:
     [
         ({"event": "state", "t": 1.5, "state": "idle"}, "     1.500  state       idle"),
         ({"event": "status", "t": 1, "state": "idle", "why": "up", "lit": [0]}, "     1.000  status      idle  (up)"),
-        ({"event": "usage", "t": 1, "total": 38, "money": 0.000432}, "     1.000  usage       total 38  money 0.000432"),
+        (
+            {"event": "usage", "t": 1, "total": 38, "money": 0.000432},
+            "     1.000  usage       total 38  money 0.000432",
+        ),
         ({"event": "fault", "t": 1, "code": 4, "text": "No microphone."}, "     1.000  fault       4: No microphone."),
         ({"event": "fault", "t": 1, "code": None, "text": ""}, "     1.000  fault       none any more"),
         ({"event": "lost", "count": 12}, "            lost        12 events were lost: this terminal reads too slowly"),
