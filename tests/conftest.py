@@ -99,6 +99,12 @@ class _Findings:
 _findings = _Findings()
 
 
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Volume, mute and account of one test are not another's, and none are this machine's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _guards() -> Iterator[None]:
     """Put the guards in place for the whole run, and report what only the last garbage collection brings to light."""

@@ -15,11 +15,6 @@ from edge_agent.prompts.voice import Speech
 from edge_agent.simulator import Say, SyncTwin
 
 
-@pytest.fixture(autouse=True)
-def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 def test_the_owner_may_want_none() -> None:
     assert Fallback(lambda: Config(live=Live(fallback=""))).opener() is None
     assert Fallback(Config).opener() is not None

@@ -16,12 +16,6 @@ WRITES = bool(os.environ.get("EDGE_AGENT_WRITE_FAULTS"))
 
 
 @pytest.fixture(autouse=True)
-def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Volume and mute of one test are not another's."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture(autouse=True)
 def shown(tmp_path: Path) -> Iterator[Shown]:
     """Everything that is logged or written while something goes wrong; the device's key must not be in it."""
     told = Shown()

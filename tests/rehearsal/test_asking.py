@@ -64,9 +64,8 @@ def test_every_answer_comes_back_with_words_sound_and_figures(twin: SyncTwin, co
 
 
 def test_a_rehearsal_is_opened_with_the_setup_that_visitors_get(
-    twin: SyncTwin, configured: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    twin: SyncTwin, configured: Callable[..., Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = configured(twin)
     gather(path, "Hello?")
 
