@@ -1,7 +1,7 @@
-"""What an address, a proxy or a credential may look like: checks for `setting(check=...)`.
+"""What an address, a proxy, a credential or hours of the day may look like: checks for `setting(check=...)`.
 
-Each takes a string and returns what is allowed when it is refused, None when it is fine; `bare_url` and `reach` are
-what those of URLs are made of. A secret is named by where it lies (`file:NAME`, `env:NAME`), so that a configuration
+Each takes a string and returns what is allowed when it is refused, None when it is fine; `bare_url`, `reach` and
+`span` are what they are made of. A secret is named by where it lies (`file:NAME`, `env:NAME`), so that a configuration
 can be shown, sent and kept.
 """
 
@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}/[a-z][a-z0-9-]{1,39}")
 _LOCAL_ENDINGS = (".local", ".lan", ".home", ".home.arpa", ".internal")  # names that no public server has
+_HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _PROXIES = {"http", "socks5", "socks5h", "socks4", "socks4a"}
 
 
@@ -68,6 +69,26 @@ def file(value: str) -> str | None:
     """Allow where a file of certificates or keys lies."""
     kind, _, rest = value.partition(":")
     return None if not value or (kind == "file" and rest) else "file:NAME, file:PATH or nothing"
+
+
+def daily_hours(value: str) -> str | None:
+    """Allow hours that come every day, or none."""
+    found = span(value)
+    if not value or (found is not None and found[0] != found[1]):
+        return None
+    return 'HH:MM-HH:MM with 24 hours and two different times, such as "22:00-07:00", or nothing'
+
+
+def span(value: str) -> tuple[int, int] | None:
+    """Return hours of the day as minutes since midnight, the end not included; None if they are no hours.
+
+    The second number is below the first where they pass midnight: "22:00-07:00" is (1320, 420).
+    """
+    found = _HOURS.fullmatch(value)
+    if found is None:
+        return None
+    begin_hour, begin, end_hour, end = map(int, found.groups())
+    return 60 * begin_hour + begin, 60 * end_hour + end
 
 
 def bare_url(value: str) -> SplitResult | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edge_agent.config.checks import daily_hours
 from edge_agent.config.declaring import between, device, setting
 
 
@@ -46,6 +47,22 @@ class Audio:
         effect="now",
         check=between(0, 100),
     )
+    volume_max: int = setting(
+        100,
+        "The loudest this device may be, 1 to 100: for ctl, the model, the knob and alarms alike.",
+        effect="now",
+        check=between(1, 100),
+    )
+    quiet_hours: str = setting(
+        "",
+        'Hours of the day in which the volume is at most quiet_volume, local time, such as "22:00-07:00"; empty: none. '
+        "What somebody sets within them holds until they end; alarms keep to alarm_volume.",
+        effect="now",
+        check=daily_hours,
+    )
+    quiet_volume: int = setting(
+        25, "The most volume within quiet_hours, 0 to 100.", effect="now", check=between(0, 100)
+    )
     echo: Literal["auto", "hardware", "half-duplex", "off"] = setting(
         "auto",
         "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; "
@@ -79,7 +96,7 @@ class Camera:
 
 @dataclass(slots=True)
 class Panel:
-    """Button and light."""
+    """Button, light, mute switch and volume knob."""
 
     pins: Literal["lgpio", "mock", "none"] = setting(
         "lgpio", "The pin library: lgpio on a Pi, mock for tests and demo, none without a panel."
@@ -121,6 +138,26 @@ class Panel:
         check=between(0, 100),
     )
     patterns: str = setting("", "A TOML file of light patterns that replaces the built-in one.")
+    mute_gpio: int = setting(
+        -1,
+        "BCM number of the mute switch's pin, such as 24; -1: there is none. What it says beats every other unmute.",
+        check=between(-1, 53),
+    )
+    mute_closed: Literal["live", "muted"] = setting(
+        "live",
+        "What the mute switch says while its contact is closed to ground. live: a broken wire mutes; "
+        "muted: a broken wire goes unnoticed, and the microphone stays live.",
+    )
+    volume_knob: Literal["none", "rotary", "buttons"] = setting(
+        "none", "What sets the volume by hand: nothing, a rotary encoder, or two buttons."
+    )
+    volume_gpio: list[int] = setting(  # noqa: RUF009  a field with a factory, not a shared list
+        [5, 6],
+        "Two BCM numbers for volume_knob: the encoder's phases A and B, or the buttons for louder and quieter.",
+        check=lambda v: (
+            None if len(v) == 2 and all(0 <= n <= 53 for n in v) else "two BCM numbers from 0 to 53, such as [5, 6]"
+        ),
+    )
 
 
 @dataclass(slots=True)

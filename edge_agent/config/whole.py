@@ -111,13 +111,7 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
             )
     if config.broker.key and not config.broker.certificate:
         raise ConfigError(f"{source}: broker.key is of no use without broker.certificate, which is empty")
-    panel = config.panel
-    light = panel.led_rgb_gpio or [panel.led_gpio]
-    if len({panel.button_gpio, *light}) != 1 + len(light):
-        key = "panel.led_rgb_gpio" if panel.led_rgb_gpio else "panel.led_gpio"
-        raise ConfigError(
-            f"{source}: {key} and panel.button_gpio = {panel.button_gpio} use one pin twice; every wire needs its own"
-        )
+    _check_pins(config.panel, source)
     for name, server in config.mcp.items():
         check_mcp(name, server, source=source)
     return config
@@ -146,3 +140,28 @@ def adopt(old: Config, new: Config) -> Config:
 
 def _fresh(entry: Setting) -> Setting:
     return replace(entry, value=entry.default)
+
+
+def _check_pins(panel: Panel, source: str) -> None:
+    """Refuse wires that share a pin, and a mute switch that nobody reads."""
+    wires = {"panel.button_gpio": [panel.button_gpio]}
+    wires |= {"panel.led_rgb_gpio": panel.led_rgb_gpio} if panel.led_rgb_gpio else {"panel.led_gpio": [panel.led_gpio]}
+    if panel.mute_gpio >= 0:
+        wires["panel.mute_gpio"] = [panel.mute_gpio]
+        if panel.pins == "none":
+            raise ConfigError(
+                f'{source}: panel.mute_gpio = {panel.mute_gpio} cannot be read with panel.pins = "none"; '
+                "a device without pins needs panel.mute_gpio = -1"
+            )
+    if panel.volume_knob != "none":
+        wires["panel.volume_gpio"] = panel.volume_gpio
+    taken: dict[int, str] = {}
+    for key, pins in wires.items():
+        for pin in pins:
+            if taken.get(pin) == key:
+                raise ConfigError(f"{source}: {key} uses one pin twice, {pin}; every wire needs its own")
+            if pin in taken:
+                raise ConfigError(
+                    f"{source}: {key} and {taken[pin]} = {pin} use one pin twice; every wire needs its own"
+                )
+            taken[pin] = key

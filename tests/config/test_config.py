@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.config import Config, adopt, changes, load, parse, settings
+from edge_agent.config.checks import span
 from edge_agent.config.declaring import Setting
 from edge_agent.errors import ConfigError
 from edge_agent.service.config_command import as_toml
@@ -151,7 +152,16 @@ def test_any_value_survives_the_round_trip(persona: str, voice: str, volume: int
         ("[budget]\nsoft_per_day = 3\nhard_per_day = 2", ["soft_per_day = 3 is above", "hard_per_day = 2"]),
         ("[budget]\nsoft_per_month = 9\nhard_per_month = 8", ["soft_per_month = 9", "hard_per_month = 8"]),
         ("[panel]\nled_gpio = 17", ["panel.led_gpio", "button_gpio = 17", "pin twice"]),
-        ("[panel]\nled_rgb_gpio = [5, 5, 6]", ["panel.led_rgb_gpio", "pin twice"]),
+        ("[panel]\nled_rgb_gpio = [5, 5, 6]", ["panel.led_rgb_gpio", "pin twice, 5"]),
+        ("[panel]\nmute_gpio = 27", ["panel.mute_gpio", "panel.led_gpio = 27", "pin twice"]),
+        ("[panel]\nvolume_knob = 'rotary'\nmute_gpio = 6", ["panel.volume_gpio", "panel.mute_gpio = 6", "pin twice"]),
+        ("[panel]\nvolume_knob = 'buttons'\nvolume_gpio = [5, 5]", ["panel.volume_gpio", "pin twice, 5"]),
+        ("[panel]\nvolume_gpio = [5]", ["panel.volume_gpio", "two BCM numbers", "[5, 6]"]),
+        ("[panel]\nmute_gpio = 24\npins = 'none'", ["panel.mute_gpio = 24", 'panel.pins = "none"', "= -1"]),
+        ("[audio]\nvolume_max = 0", ["audio.volume_max = 0", "from 1 to 100"]),
+        ("[audio]\nquiet_hours = '22-7'", ["audio.quiet_hours", "HH:MM-HH:MM", "22:00-07:00"]),
+        ("[audio]\nquiet_hours = '22:00-24:00'", ["audio.quiet_hours", "HH:MM-HH:MM"]),
+        ("[audio]\nquiet_hours = '07:00-7:00'", ["audio.quiet_hours", "two different times"]),
         ("[wake]\nword = 'computer'", ["wake.word", "in this version"]),
         ("[live]\nurl = 'ws://example.com'", ["live.url", "ws:// to this machine only"]),
         ("[live]\nurl = 'https://example.com'", ["wss://HOST"]),
@@ -200,6 +210,18 @@ def test_a_key_in_the_wrong_place_is_not_repeated_in_the_error(text: str) -> Non
 )
 def test_urls_that_are_fine(url: str) -> None:
     assert parse({"live": {"url": url}}, source="f").live.url == url
+
+
+@pytest.mark.parametrize(
+    ("hours", "minutes"),
+    [("", None), ("22:00-07:00", (1320, 420)), ("0:00-23:59", (0, 1439)), ("13:05-14:30", (785, 870))],
+)
+def test_quiet_hours_may_pass_midnight(hours: str, minutes: tuple[int, int] | None) -> None:
+    assert span(parse({"audio": {"quiet_hours": hours}}, source="f").audio.quiet_hours) == minutes
+
+
+def test_pins_of_a_knob_that_is_not_there_are_free() -> None:
+    assert parse({"panel": {"led_rgb_gpio": [5, 6, 22], "mute_gpio": 24}}, source="f").panel.volume_knob == "none"
 
 
 def test_a_missing_or_unreadable_file_says_so(tmp_path: Path) -> None:
