@@ -24,7 +24,7 @@ from edge_agent.errors import ConfigError
 RATE = 24_000
 """Samples per second of a rendered cue."""
 
-NAMES = ("listen", "done", "error", "muted", "unmuted", "no_answer", "goodbye", "ready", "wait", "alarm")
+NAMES = ("listen", "done", "error", "muted", "unmuted", "no_answer", "goodbye", "ready", "wait", "volume", "alarm")
 """Every cue the device plays."""
 
 MAX_MS = 10_000

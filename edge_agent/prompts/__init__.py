@@ -36,6 +36,7 @@ NAMES: dict[str, str] = {
     "no_answer": "The service did not answer in time.",
     "refused_topic": "The service will not answer this question because of what it is about.",
     "muted": "The microphone was made mute, or somebody speaks to a mute device.",
+    "muted_by_switch": "Somebody speaks to a device whose microphone is off by the switch on it.",
     "unmuted": "The microphone hears again.",
     "slow_line": "The line is slower than speech.",
     "speech_lost": "Speech was dropped because the line was away for too long.",
