@@ -1,4 +1,4 @@
-"""The button's watcher: raw levels from the pin library's thread in, debounced edges on the event loop out.
+"""A button's watcher: raw levels from the pin library's thread in, debounced edges on the event loop out.
 
     button = Button(debounce_ms=20, on_edge=on_edge, loop=loop)
     panel = open_panel(..., on_level=button.level)
@@ -16,24 +16,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from edge_agent.errors import DeviceError
 from edge_agent.panel.contact import Contact, Edge
-from edge_agent.panel.pins import Panel
 
 log = logging.getLogger(__name__)
 
 REREAD_S = 0.5  # a lost release ends the turn this late at worst; two wake-ups a second while held cost nothing
 
 
+class Readable(Protocol):
+    """What a button hangs on: the panel for its own, a wire for any other."""
+
+    def down(self) -> bool:
+        """Return the raw level now; raises DeviceError when the pin fails."""
+
+
 class Button:
-    """Debounces one panel's button on a loop; `on_edge` hears each edge once."""
+    """Debounces one button on a loop; `on_edge` hears each edge once."""
 
     def __init__(self, *, debounce_ms: float, on_edge: Callable[[Edge], None], loop: asyncio.AbstractEventLoop) -> None:
         self._contact = Contact(debounce_ms=debounce_ms)
         self._on_edge = on_edge
         self._loop = loop
-        self._panel: Panel | None = None
+        self._pin: Readable | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -42,10 +49,10 @@ class Button:
         """The debounced level."""
         return self._contact.down
 
-    def watch(self, panel: Panel) -> None:
-        """Start with the panel's present level (a handset may be lifted already) and read it back from now on."""
-        self._panel = panel
-        self._take(panel.down(), self._loop.time())
+    def watch(self, pin: Readable) -> None:
+        """Start with the pin's present level (a handset may be lifted already) and read it back from now on."""
+        self._pin = pin
+        self._take(pin.down(), self._loop.time())
 
     def set_debounce(self, debounce_ms: float) -> None:
         """Change the debounce time (a reload)."""
@@ -81,16 +88,16 @@ class Button:
 
     def _due(self) -> None:
         seen = None
-        if self._panel is not None:
+        if self._pin is not None:
             try:
-                seen = self._panel.down()
+                seen = self._pin.down()
             except DeviceError as error:
                 log.warning("the button could not be read back, its last report counts: %s", error)
         self._settle(self._contact.check(self._loop.time(), seen))
 
     def _arm(self) -> None:
         deadline = self._contact.deadline
-        if deadline is None and self._contact.down and self._panel is not None:
+        if deadline is None and self._contact.down and self._pin is not None:
             deadline = self._loop.time() + REREAD_S
         if self._timer is not None:
             self._timer.cancel()

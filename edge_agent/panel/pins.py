@@ -1,9 +1,10 @@
-"""The pins of button and light: gpiozero on a Pi, the same gpiozero on mock pins, or no panel at all.
+"""The pins of the panel: gpiozero on a Pi, the same gpiozero on mock pins, or no panel at all.
 
     panel = open_panel("lgpio", button_gpio=17, led_gpio=27, led_rgb_gpio=[], on_level=on_level)
     panel.show((1.0, 0.0, 0.0))     # a single light takes the brightest of the three
     panel.down()                    # the button's raw level now, read from the pin
-    panel.close()
+    switch = panel.wire(24, "the mute switch's pin", on_switch)     # one more contact, see `wires`
+    panel.close()                   # and all that hangs on it
 
 In: colours. Out: `on_level(down, t)` for each raw level change, t on `time.monotonic()`, called in a thread of the pin
 library; it must only hand over (`loop.call_soon_threadsafe`) and whatever it raises is logged, never passed on. Nothing
@@ -19,23 +20,18 @@ Wiring: button between its pin and ground (internal pull-up), light from its pin
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from edge_agent.errors import DeviceError
 from edge_agent.panel.patterns import ON, Color
-
-log = logging.getLogger(__name__)
+from edge_agent.panel.wires import Encoder, GpioEncoder, GpioWire, OnLevel, OnTurn, Wire, failures
 
 MOCK_STATES = 1000  # a mock pin remembers every step of the light, for ever; a day has a million of them
 
-OnLevel = Callable[[bool, float], None]
 _DEV = Path("/dev")
 
 
@@ -56,6 +52,12 @@ class Panel(Protocol):
 
     def drive_button(self, down: bool) -> None:
         """Pull the button's pin, where it is a mock; raises DeviceError elsewhere."""
+
+    def wire(self, gpio: int, what: str, on_level: OnLevel) -> Wire:
+        """Open one more contact to ground; `what` names it in sentences. Raises DeviceError."""
+
+    def encoder(self, a: int, b: int, what: str, on_turn: OnTurn) -> Encoder:
+        """Open a rotary encoder on two pins; `what` names it in sentences. Raises DeviceError."""
 
     def close(self) -> None:
         """Darken the light and give the pins back; may be called again."""
@@ -122,6 +124,14 @@ class NullPanel:
         """Refuse: there is no button."""
         raise DeviceError(f'No button to {"press" if down else "release"}: panel.pins is "none"; "mock" gives one')
 
+    def wire(self, gpio: int, what: str, on_level: OnLevel) -> Wire:  # noqa: ARG002  nothing will ever call it
+        """Refuse: there are no pins."""
+        raise DeviceError(f"GPIO{gpio}, {what}, cannot be read: there is no panel")
+
+    def encoder(self, a: int, b: int, what: str, on_turn: OnTurn) -> Encoder:  # noqa: ARG002  nor this
+        """Refuse: there are no pins."""
+        raise DeviceError(f"GPIO{a} and GPIO{b}, {what}, cannot be read: there is no panel")
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -133,22 +143,15 @@ class GpioPanel:
         import gpiozero  # noqa: PLC0415  only a device with a panel pays for it
 
         self._factory = factory
-        self._on_level = on_level
-        self._button_gpio = button_gpio
         self._leds: list[Any] = []
-        self._button: Any = None
+        self._wires: list[GpioWire | GpioEncoder] = []
+        self._closed = False
         self.dimmable = True
         try:
             for gpio in lights:
-                with _failures(f"GPIO{gpio}, the light's pin"):
+                with failures(f"GPIO{gpio}, the light's pin"):
                     self._leds.append(self._light(gpiozero, gpio))
-            with _failures(f"GPIO{button_gpio}, the button's pin"):
-                # gpiozero's Button adds a thread for holds; the conversation times holds itself.
-                self._button = gpiozero.DigitalInputDevice(
-                    button_gpio, pull_up=True, bounce_time=None, pin_factory=factory
-                )
-                self._button.when_activated = self._pressed
-                self._button.when_deactivated = self._released
+            self._button = self.wire(button_gpio, "the button's pin", on_level)
         except BaseException:
             self._release()
             raise
@@ -156,7 +159,7 @@ class GpioPanel:
     def show(self, color: Color) -> None:
         """Set the light; raises DeviceError when the pins fail."""
         values = color if len(self._leds) == 3 else (max(color),)
-        with _failures("The light's pin"):
+        with failures("The light's pin"):
             for led, value in zip(self._leds, values, strict=True):
                 led.value = value if self.dimmable else value >= ON
                 if len(getattr(led.pin, "states", ())) > MOCK_STATES:
@@ -164,26 +167,34 @@ class GpioPanel:
 
     def lit(self) -> Color:
         """Return what the pins carry, red, green, blue; a single light gives three equal numbers."""
-        with _failures("The light's pin"):
+        with failures("The light's pin"):
             values = [float(led.pin.state) for led in self._leds]
         return (values[0], values[1], values[2]) if len(values) == 3 else (values[0], values[0], values[0])
 
     def down(self) -> bool:
         """Return the button's raw level now; raises DeviceError when the pins fail."""
-        with _failures("The button's pin"):
-            return bool(self._button.value)
+        return self._button.down()
 
     def drive_button(self, down: bool) -> None:
         """Pull a mock pin to ground (pressed) or let its pull-up lift it (released)."""
-        pin = self._button.pin
-        drive = getattr(pin, "drive_low" if down else "drive_high", None)
-        if drive is None:
-            raise DeviceError('The button hangs on a real pin; only panel.pins = "mock" can be pressed by software')
-        drive()
+        self._button.drive(down)
+
+    def wire(self, gpio: int, what: str, on_level: OnLevel) -> GpioWire:
+        """Open one more contact to ground, which is closed with the panel."""
+        wire = GpioWire(self._factory, gpio, what, on_level)
+        self._wires.append(wire)
+        return wire
+
+    def encoder(self, a: int, b: int, what: str, on_turn: OnTurn) -> GpioEncoder:
+        """Open a rotary encoder, which is closed with the panel."""
+        encoder = GpioEncoder(self._factory, a, b, what, on_turn)
+        self._wires.append(encoder)
+        return encoder
 
     def close(self) -> None:
         """Darken the light and give the pins back; may be called again."""
-        if self._button is not None:
+        if not self._closed:
+            self._closed = True
             for led in self._leds:
                 led.off()
         self._release()
@@ -196,43 +207,11 @@ class GpioPanel:
             self.dimmable = False
             return gpiozero.LED(gpio, pin_factory=self._factory)
 
-    def _pressed(self) -> None:
-        self._report(True)
-
-    def _released(self) -> None:
-        self._report(False)
-
-    def _report(self, down: bool) -> None:
-        try:
-            self._on_level(down, time.monotonic())
-        except Exception:  # the library's thread would die of it and the button with it
-            log.exception("the button's level could not be handed over")
-
     def _release(self) -> None:
-        if self._button is not None:
-            self._button.when_activated = None
-            self._button.when_deactivated = None
-            self._button.close()
-            self._button = None
+        while self._wires:
+            self._wires.pop().close()
         while self._leds:
             self._leds.pop().close()
-
-
-@contextlib.contextmanager
-def _failures(pin: str) -> Iterator[None]:
-    """Turn whatever the pin library raises into a DeviceError with a sentence about `pin`."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except Exception as error:
-        text = str(error)
-        if "busy" in text.lower():
-            what = f"{pin}, is in use by another program or by an overlay; `gpioinfo` names the user"
-            raise DeviceError(f"{what}. Stop it, or choose another pin in [panel]") from error
-        if "not a valid pin" in text or type(error).__name__ == "PinInvalidPin":
-            raise DeviceError(f"{pin}, is not on this board's header; choose another pin in [panel]") from error
-        raise DeviceError(f"{pin}, failed: {text or type(error).__name__}") from error
 
 
 def _mock_factory() -> Any:

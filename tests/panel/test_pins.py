@@ -152,12 +152,12 @@ def test_a_busy_pin_is_named() -> None:
 
 
 def test_a_real_pin_cannot_be_pressed_by_software() -> None:
-    panel = GpioPanel(MockFactory(pin_class=gpiozero.pins.mock.MockPWMPin), 17, [27], lambda _down, _t: None)
-    button = panel._button
-    panel._button = types.SimpleNamespace(pin=object())
-    with pytest.raises(DeviceError, match=r"only panel\.pins"):
+    panel: Any = GpioPanel(MockFactory(pin_class=gpiozero.pins.mock.MockPWMPin), 17, [27], lambda _down, _t: None)
+    contact = panel._button._contact
+    panel._button._contact = types.SimpleNamespace(pin=object())
+    with pytest.raises(DeviceError, match=r"The button's pin is a real one; only panel\.pins"):
         panel.drive_button(True)
-    panel._button = button
+    panel._button._contact = contact
     panel.close()
 
 
