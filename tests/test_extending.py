@@ -163,13 +163,13 @@ def test_cues_of_the_owners_replace_two_and_leave_the_others(tmp_path: Path) -> 
 
 
 def test_a_prompt_language_of_the_owners_is_spoken_and_falls_back(tmp_path: Path) -> None:
-    (tmp_path / "it.toml").write_text(file("A prompt language", "it.toml"))
+    (tmp_path / "sv.toml").write_text(file("A prompt language", "sv.toml"))
     language = configured("A prompt language").conversation.prompts
-    (path,) = [Path(path) for path, _ in sections()["A prompt language"] if path.endswith("it.toml")]
-    assert (language, configured("A prompt language").prompts_folder) == ("it", path.parent)
-    assert "it" not in prompts.languages(), "the page shows a language that is there already"
+    (path,) = [Path(path) for path, _ in sections()["A prompt language"] if path.endswith("sv.toml")]
+    assert (language, configured("A prompt language").prompts_folder) == ("sv", path.parent)
+    assert "sv" not in prompts.languages(), "the page shows a language that is there already"
     loaded = prompts.load(language, extra_dir=tmp_path)
-    assert loaded.sentence("goodbye") == prompts.Sentence("Arrivederci.", "it")
+    assert loaded.sentence("goodbye") == prompts.Sentence("Hej då.", "sv")
     assert loaded.sentence("fault-12").language == "en"
 
 

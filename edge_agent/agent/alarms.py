@@ -30,6 +30,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from edge_agent import prompts
+from edge_agent.agent.utterance import spoken, utter
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.errors import Stop
@@ -264,9 +265,12 @@ class Alarms:
         if not ringing or self._engine.prompt_ms:
             return 0.0
         entry = ringing[turn % len(ringing)]
-        sentence = self._sentence("timer_over" if entry.kind == "timer" else "alarm_rings")
-        text = f"{sentence.text} {entry.spoken_name}." if entry.spoken_name else sentence.text
-        speech = await asyncio.to_thread(prompts.speak, text, sentence.language)
+        prompt = "timer_over" if entry.kind == "timer" else "alarm_rings"
+        sentence = self._sentence(prompt)
+        if entry.spoken_name:  # in one voice with its sentence, and nobody has recorded the name
+            speech = await spoken(f"{sentence.text} {entry.spoken_name}.", sentence.language)
+        else:
+            speech = (await asyncio.to_thread(utter, prompt, sentence, self._config())).speech
         if speech is None or entry not in self._timers.ringing:
             return 0.0
         self._engine.say(speech.pcm, rate=speech.rate)

@@ -6,9 +6,10 @@
     voice.hush()                         # a person begins to talk
     await voice.close()
 
-Sentences are heard in the order in which they were asked for. Where the owner's file of sentences has become unusable,
-the built-in ones are spoken; where there is no voice nothing is, and watchers are told the text all the same. All of it
-belongs to the loop's thread; sound is made in another.
+Sentences are heard in the order in which they were asked for. A sentence of the prompts is the owner's own sound, else
+a recording, else spoken by espeak-ng (`utterance`); an announcement is always spoken. Where the owner's file of
+sentences has become unusable, the built-in ones are spoken; where there is no voice nothing is, and watchers are told
+the text all the same. All of it belongs to the loop's thread; sound is made in another.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 
 from edge_agent import prompts
 from edge_agent.agent.reports import Reports
+from edge_agent.agent.utterance import spoken, utter
 from edge_agent.audio.engine import Duplex
 from edge_agent.config import Config
+from edge_agent.prompts.voice import Speech
 
 
 class Voice:
@@ -70,14 +73,14 @@ class Voice:
         config = self._config()
         sentence = prompts.sentence(name, config.conversation.prompts, config.prompts_folder)
         self._reports.publish("prompt", name=name, text=sentence.text)
-        await self._speak(sentence.text, sentence.language)
+        async with self._in_turn:  # a sentence that is known by heart would overtake one that is not
+            self._say((await asyncio.to_thread(utter, name, sentence, config)).speech)
 
     async def _announcement(self, text: str) -> None:
         self._reports.publish("announcement", text=text)
-        await self._speak(text, self._config().conversation.prompts)
+        async with self._in_turn:
+            self._say(await spoken(text, self._config().conversation.prompts))
 
-    async def _speak(self, text: str, language: str) -> None:
-        async with self._in_turn:  # a sentence that is known by heart would overtake one that is not
-            speech = await asyncio.to_thread(prompts.speak, text, language)
-            if speech is not None:
-                self._engine.say(speech.pcm, rate=speech.rate)
+    def _say(self, speech: Speech | None) -> None:
+        if speech is not None:
+            self._engine.say(speech.pcm, rate=speech.rate)

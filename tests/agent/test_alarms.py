@@ -21,6 +21,7 @@ import pytest
 
 from edge_agent import prompts
 from edge_agent.agent import alarms as module
+from edge_agent.agent import utterance
 from edge_agent.agent.alarms import BEAT_S, CHECK_S, EARLIEST, RING_S, Alarms, boot_id, system_zone
 from edge_agent.audio.engine import Duplex
 from edge_agent.audio.ring import CaptureRing
@@ -124,6 +125,7 @@ def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
         return function(*args)
 
     monkeypatch.setattr(prompts, "speak", lambda text, _language: Speech(text.encode().ljust(16, b"\0"), 2))
+    monkeypatch.setattr(utterance, "RATE", 2)
     monkeypatch.setattr(asyncio, "to_thread", at_once)
 
 
@@ -522,9 +524,7 @@ def test_a_person_at_the_device_hears_sees_and_stops_it(tmp_path: Path) -> None:
 
 
 def test_the_engine_plays_what_an_alarm_asks_for() -> None:
-    engine = Duplex(
-        block_frames=960, ring=CaptureRing(), mic_gain_db=0, mic_channel="left", volume=0, half_duplex=False
-    )
+    engine = Duplex(block_frames=960, ring=CaptureRing(), mic_gain_db=0, mic_channel="left", volume=0)
     speaker: module.Loudspeaker = engine
 
     def peak_db() -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent import prompts
+from edge_agent.agent import utterance
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.engine import Duplex
@@ -28,9 +29,7 @@ class Room:
         self.spoken: list[tuple[str, str]] = []
         self.heard: list[bytes] = []
         self.slow: dict[str, threading.Event] = {}
-        self.engine = Duplex(
-            block_frames=960, ring=CaptureRing(), mic_gain_db=0.0, mic_channel="left", volume=50, half_duplex=False
-        )
+        self.engine = Duplex(block_frames=960, ring=CaptureRing(), mic_gain_db=0.0, mic_channel="left", volume=50)
         metrics = Metrics()
         reports = Reports(metrics, Captions(None), clock=lambda: 0.0, audio_s=lambda: 0.0, told=self._note)
         self.voice = Voice(lambda: config, engine=self.engine, reports=reports)
@@ -41,14 +40,14 @@ class Room:
         self.told.append((event, fields["text"]))
 
     def _say(self, pcm: bytes, *, rate: int) -> None:
-        assert rate == 22_050
+        assert rate == utterance.RATE
         self.heard.append(pcm)
 
     def _speak(self, text: str, language: str) -> Speech | None:
         if text in self.slow:
             assert self.slow[text].wait(5.0)
         self.spoken.append((text, language))
-        return Speech(text.encode(), 22_050) if text != "mute" else None
+        return Speech(text.encode(), utterance.RATE) if text != "mute" else None
 
     async def silence(self) -> None:
         """Until nothing is being spoken."""
