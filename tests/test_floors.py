@@ -35,7 +35,7 @@ PURE = [
     "live.setup", "live.endpoint", "live.uplink", "live.events", "live.decoding", "audio.engine", "audio.filters",
     "audio.ring", "audio.playback", "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns",
     "vision.jpeg", "tools.declare", "tools.schema", "service.verbs", "service.watchview", "tools.timers",
-    "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words",
+    "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words", "wake.log",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
 
@@ -57,7 +57,7 @@ SEPARATE = {"simulator": {"live", "conversation", "audio", "agent", "demo"}}
 
 HEAVY = {
     "pyaudio", "gpiozero", "picamera2", "rich", "matplotlib", "pocketsphinx", "google", "PIL", "pytest", "jeepney",
-    "python_socks", "httpx",
+    "python_socks", "httpx", "pymicro_features", "pymicro_wakeword",
 }  # fmt: skip
 """Libraries that only some modes need."""
 
@@ -197,7 +197,7 @@ def _loaded_by(*modules: str) -> set[str]:
 
 def test_the_daemon_starts_without_what_its_mode_does_not_use() -> None:
     """Hardware and drawing libraries are imported by the one module, or in the one function, that needs them."""
-    parts = {"agent", "live", "conversation", "tools", "service", "persona", "prompts", "panel", "config"}
+    parts = {"agent", "live", "conversation", "tools", "service", "persona", "prompts", "panel", "wake", "config"}
     leaves = ("audio.devices.", "vision.devices.", "panel.pins", "tools.command", "service.dbus")
     modules = [one for one in _ALL if _part(one) in parts and not one.startswith(leaves)]
     modules += [one for one in _ALL if _part(one) in {"audio", "vision"} and not one.startswith(leaves)]

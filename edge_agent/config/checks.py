@@ -12,6 +12,10 @@ import re
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
+BUILT_IN_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
+"""Wake words whose models come with pymicro-wakeword."""
+
+MAX_WORDS = 4  # each costs the sound thread half a thousandth of its time, and the household its own false hits
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}/[a-z][a-z0-9-]{1,39}")
 _LOCAL_ENDINGS = (".local", ".lan", ".home", ".home.arpa", ".internal")  # names that no public server has
 _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -91,6 +95,24 @@ def span(value: str) -> tuple[int, int] | None:
     return 60 * begin_hour + begin, 60 * end_hour + end
 
 
+def wake_words(value: str) -> str | None:
+    """Allow wake words: built-in names and paths of models, several with commas. Whether a file fits is not asked."""
+    words = split_words(value)
+    if value.strip() and (len(words) > MAX_WORDS or len(set(words)) < len(words) or not all(map(_is_word, words))):
+        return f"up to {MAX_WORDS} different ones of {', '.join(BUILT_IN_WORDS)}, or paths of .json or .tflite files"
+    return None
+
+
+def wake_stop(value: str) -> str | None:
+    """Allow the path of one model, or none."""
+    return None if not value or _is_model_path(value) else 'the path of a .json or .tflite file, or ""'
+
+
+def split_words(value: str) -> list[str]:
+    """Return the parts of a list with commas, without the blanks around them; none of ""."""
+    return [part.strip() for part in value.split(",")] if value.strip() else []
+
+
 def bare_url(value: str) -> SplitResult | None:
     """Take a URL apart; None if it is none, or holds more than scheme, host, port and path."""
     try:
@@ -127,3 +149,11 @@ def _broker_url(value: str) -> str | None:
     if host and (parts.scheme == "https" or (parts.scheme == "http" and reach(host) == "machine")):
         return None
     return "ephemeral:https://HOST[:PORT][/PATH], or http:// to this machine only"
+
+
+def _is_word(value: str) -> bool:
+    return value in BUILT_IN_WORDS or _is_model_path(value)
+
+
+def _is_model_path(value: str) -> bool:
+    return value.isprintable() and "," not in value and value.endswith((".json", ".tflite"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.config.checks import daily_hours
+from edge_agent.config.checks import daily_hours, wake_stop, wake_words
 from edge_agent.config.declaring import between, device, setting
 
 
@@ -162,12 +162,23 @@ class Panel:
 
 @dataclass(slots=True)
 class Wake:
-    """The wake word."""
+    """The wake word, in speaker mode."""
 
     word: str = setting(
         "",
-        "Empty: button only. The wake word comes with a later version.",
-        check=lambda v: None if not v else 'nothing but "" in this version',
+        "What is said to start a turn: okay_nabu, hey_jarvis, hey_mycroft, alexa, or the path of an own microWakeWord "
+        "model; several with commas; empty: button only.",
+        check=wake_words,
+    )
+    stop: str = setting(
+        "",
+        "Path of an own microWakeWord model of a word that ends an answer, such as stop; empty: none.",
+        check=wake_stop,
+    )
+    sensitivity: float = setting(
+        0.5,
+        "Higher hears the words more often, also where nobody said them; 0.5 is each model's own measure.",
+        check=between(0, 1),
     )
 
 
