@@ -21,7 +21,7 @@ ROOT = Path(edge_agent.__file__).parent
 
 FLOORS: dict[str, int] = {
     "__main__": 1, "cli": 1, "run": 1, "configure": 1,
-    "agent": 2, "simulator": 2, "demo": 2, "bench": 2, "doctor": 2, "rehearsal": 2,
+    "agent": 2, "simulator": 2, "demo": 2, "bench": 2, "doctor": 2, "rehearsal": 2, "prompting": 2, "calibrating": 2,
     "live": 3, "audio": 3, "vision": 3, "conversation": 3, "tools": 3, "ota": 3,
     "errors": 4, "config": 4, "persona": 4, "voices": 4, "prompts": 4, "panel": 4, "wake": 4, "service": 4,
 }  # fmt: skip
@@ -36,6 +36,8 @@ PURE = [
     "audio.ring", "audio.playback", "audio.cues", "audio.volume", "audio.levels", "panel.contact", "panel.patterns",
     "vision.jpeg", "tools.declare", "tools.schema", "service.verbs", "service.watchview", "tools.timers",
     "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words", "wake.log",
+    "audio.calibration", "audio.calibrate.sweep", "audio.calibrate.programme", "audio.calibrate.measures",
+    "audio.calibrate.proposal", "calibrating.report",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
 

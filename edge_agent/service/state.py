@@ -34,7 +34,7 @@ VERSION = 1
 FILE_NAME = "state.json"
 MAX_BYTES = 1 << 20  # a state file is a few kilobytes; anything larger is not ours
 MAX_SECTION_BYTES = 1 << 16  # of JSON: 32 timers with the longest names are half of it
-SECTIONS = ("budget", "timers", "handle", "mute")
+SECTIONS = ("budget", "timers", "handle", "mute", "calibration")
 """The parts of the program that keep values of their own here."""
 
 
