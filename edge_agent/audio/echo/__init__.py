@@ -1,0 +1,81 @@
+"""Echo cancellers: the device must not answer its own voice.
+
+    canceller = open_canceller("software", delay_ms=85)
+    if canceller is not None:
+        clean = canceller.process(near, far)    # sound thread, once a block
+
+| policy | what is returned | what it does |
+|---|---|---|
+| `software` | `Aec3`; `Speex` where that cannot be loaded | takes the echo out of the microphone |
+| `half-duplex` | `HalfDuplex` (`gates`) | shuts the microphone while the device is heard; a loud voice breaks in |
+| `hardware` | None | the sound card, a speakerphone say, cancels by itself: nothing to do |
+| `off` | None | headphones or a handset: there is no echo |
+
+`far` is what was really committed to the loudspeaker, after volume and ducking, zeros where it ran dry. The
+microphone's gain comes before, and is fixed: a gain that adapts undoes the cancelling.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edge_agent.audio.echo.canceller import MAX_DELAY_MS, Canceller
+from edge_agent.audio.echo.halfduplex import TAIL_MS, HalfDuplex
+from edge_agent.errors import DeviceError, Fault
+
+__all__ = ["MAX_DELAY_MS", "TAIL_MS", "Canceller", "HalfDuplex", "Kind", "Policy", "open_canceller"]
+
+Policy = Literal["software", "hardware", "half-duplex", "off"]
+Kind = Literal["auto", "aec3", "speex"]
+
+
+def open_canceller(
+    policy: Policy,
+    *,
+    kind: Kind = "auto",
+    delay_ms: float = 0.0,
+    tail_ms: float = TAIL_MS,
+    echo_gain_db: float | None = None,
+) -> Canceller | None:
+    """Return the canceller of a policy; its `name` says which it is. None: there is nothing to do.
+
+    Args:
+        policy: see the table above.
+        kind: the software to use; `auto` takes the first that can be loaded of AEC3 and speex.
+        delay_ms: how much later the echo appears in the microphone than in the reference, 0 to 500 ms. AEC3 finds it
+            by itself; speex needs it.
+        tail_ms: half-duplex only: how long the echo can be heard after that, 0 to 2000 ms.
+        echo_gain_db: half-duplex only: power of the echo over its sound in the reference; None: it is learned.
+
+    Raises:
+        DeviceError: `software`, and the library of that kind, or of any, cannot be loaded.
+        ValueError: a delay or tail outside its range.
+    """
+    match policy:
+        case "hardware" | "off":
+            return None
+        case "half-duplex":
+            return HalfDuplex(delay_ms=delay_ms, tail_ms=tail_ms, echo_gain_db=echo_gain_db)
+        case "software":
+            return _software(kind, delay_ms)
+
+
+def _software(kind: Kind, delay_ms: float) -> Canceller:
+    from edge_agent.audio.echo.aec3 import Aec3  # noqa: PLC0415  and the library's own import waits for the constructor
+    from edge_agent.audio.echo.speex import Speex  # noqa: PLC0415  ctypes
+
+    if kind == "aec3":
+        return Aec3(delay_ms=delay_ms)
+    if kind == "speex":
+        return Speex(delay_ms=delay_ms)
+    try:
+        return Aec3(delay_ms=delay_ms)
+    except DeviceError as first:
+        try:
+            return Speex(delay_ms=delay_ms)
+        except DeviceError as second:
+            raise DeviceError(
+                f"No echo canceller can be loaded. {first}. {second}. "
+                'Or set audio.echo = "half-duplex", which needs neither.',
+                fault=Fault.MICROPHONE,
+            ) from None

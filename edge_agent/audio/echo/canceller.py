@@ -1,0 +1,67 @@
+"""What every echo canceller is to the engine: three calls and two facts. Pure.
+
+The engine names this type; `edge_agent.audio.echo` chooses what stands behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_DELAY_MS = 500.0
+"""The latest echo that is believed: twice the longest way through output ring, room and input ring that a Pi has."""
+
+
+class Canceller(Protocol):
+    """Takes the loudspeaker's sound out of the microphone's, block by block, in the sound thread alone.
+
+    Both streams are int16 mono at 16 kHz and run in step: sample n of `far` was committed to the loudspeaker for the
+    time at which sample n of `near` was captured, or a steady while before it (`delay`).
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in `status` and in the log: aec3, speex, half-duplex."""
+        ...
+
+    @property
+    def gates(self) -> bool:
+        """True if it only shuts the microphone: what `process` returns is for detectors and must not go up."""
+        ...
+
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return `near` (n,) int16 without the echo of `far` (n,) int16, in whole frames of 10 ms.
+
+        What is left of the last frame comes out with the next call, so blocks of whole frames come back at their own
+        length. Any chunking of the streams gives the same bits. The result is the caller's to change.
+
+        Raises:
+            ValueError: the two differ in length.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget everything heard and learned, as if newly made; the delay stays."""
+        ...
+
+    def delay(self, ms: float) -> None:
+        """Say how much later the echo appears in `near` than its sound in `far`.
+
+        Raises:
+            ValueError: not from 0 to `MAX_DELAY_MS`.
+        """
+        ...
+
+
+def checked_delay(ms: float) -> float:
+    """Return a delay that a canceller can use.
+
+    Raises:
+        ValueError: not from 0 to `MAX_DELAY_MS`.
+    """
+    if not 0 <= ms <= MAX_DELAY_MS:
+        msg = f"an echo {ms:g} ms late cannot be; 0 to {MAX_DELAY_MS:g} ms can"
+        raise ValueError(msg)
+    return ms

@@ -1,0 +1,166 @@
+"""Half-duplex, the last resort: the microphone is shut while the device is heard, yet a person can break in. Pure.
+
+    gate = HalfDuplex(tail_ms=220, echo_gain_db=-8)      # both as calibrated; neither is needed
+    loud = gate.process(near, far)      # for the barge-in detector: the microphone where it is louder than any echo
+    gate.shut                           # True: the microphone's own sound of that block must not go up
+
+The echo of a sound is expected from when it reaches the microphone (`delay`) until the tail has died away, and is taken
+to be as loud for all that time as the loudest 10 ms can make it: the loudspeaker's power times the coupling. The voice
+switch passes the 10 ms in which the microphone is 6 dB louder than that, and gives silence for the others. While no
+echo is expected, the microphone passes untouched.
+
+The coupling is learned, with or without a calibrated value to start from. Of every half second in which the answer
+sounds, the loudest microphone beside the loudspeaker's power gives one figure, and the median of the last eleven
+counts. Without a calibrated value it starts at infinity: nothing passes until 3 s of answers have been heard. A person
+who talks over the answer spoils the figures of that time, and only those: 2 s of talk move nothing, and what goes on
+for 3 s is taken for echo. A muted microphone (exact zeros) teaches nothing, and the coupling never falls under -40 dB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.audio.echo.canceller import checked_delay
+from edge_agent.audio.echo.frames import FRAME, Frames
+
+TAIL_MS = 300.0
+"""Uncalibrated: output ring, room and a margin."""
+
+_UNIT_MS = 10.0
+_LEAD_UNITS = 2  # the echo may come this much before the delay told
+_FULL_POWER = 32_768.0**2 * FRAME
+_AUDIBLE = 10 ** (-70 / 10)  # of full scale: softer sound of the loudspeaker makes no echo that a detector hears
+_LOUD = 10 ** (-45 / 10)  # softer sound teaches the room's noise, not the coupling
+_MARGIN = 4.0  # in power: 6 dB more than the expected echo is a person
+_LEARN_UNITS = 50  # 0.5 s: longer than a tail, so that it holds an echo and not only its end
+_LEARN_SPAN = 0.1  # in power: of those, the ones beside the loudest 10 dB of the loudspeaker count
+_FIGURES = 11  # 2 s of talk spoil five at most
+_LEAST_COUPLING = 10 ** (-40 / 10)  # an amplifier that was off may be switched on
+
+
+class HalfDuplex:
+    """See the module's docstring.
+
+    Args:
+        delay_ms: how much later the echo appears in the microphone than in the reference.
+        tail_ms: how long an echo can be heard after that.
+        echo_gain_db: power of the echo in `near` over its sound in `far`, as calibrated; None: not known.
+
+    Raises:
+        ValueError: a delay not from 0 to 500 ms, or a tail not from 0 to 2000 ms.
+    """
+
+    name = "half-duplex"
+    gates = True
+    latency_ms = 0.0
+    """How much later a sound leaves than it went in."""
+
+    def __init__(self, *, delay_ms: float = 0.0, tail_ms: float = TAIL_MS, echo_gain_db: float | None = None) -> None:
+        if not 0 <= tail_ms <= 2_000:
+            msg = f"an echo of {tail_ms:g} ms cannot be; 0 to 2000 ms can"
+            raise ValueError(msg)
+        self._tail_units = math.ceil(tail_ms / _UNIT_MS) + 1  # the first and last 10 ms of an echo are broken ones
+        self._start = math.inf if echo_gain_db is None else max(_LEAST_COUPLING, 10 ** (echo_gain_db / 10))
+        self._frames = Frames()
+        self._past = np.zeros(0)  # power of the loudspeaker in the units before
+        self.delay(delay_ms)
+        self.reset()
+
+    @property
+    def shut(self) -> bool:
+        """True if an echo is expected in any part of the last block: none of it must go up."""
+        return self._shut
+
+    @property
+    def coupling_db(self) -> float | None:
+        """The echo's power over the loudspeaker's, as believed now; None while it is not known."""
+        return None if math.isinf(self._coupling) else 10 * math.log10(self._coupling)
+
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return the whole frames (m,) int16 of `near`, with silence where it may be echo; see `Canceller.process`."""
+        near, far = self._frames.take(near, far)
+        count = len(near) // FRAME
+        if not count:
+            return near.copy()
+        expected = self._loudest(_power(far))
+        shut = expected > _AUDIBLE
+        self._shut = bool(shut.any())
+        out = near.copy()
+        if self._shut:
+            heard = _power(near)
+            passes = ~shut
+            at = 0
+            while at < count:
+                end = self._next_figure(heard, expected, at)
+                if not math.isinf(self._coupling):
+                    passes[at:end] |= heard[at:end] > _MARGIN * self._coupling * expected[at:end]
+                self._learn(heard[at:end], expected[at:end])
+                at = end
+            out.reshape(-1, FRAME)[~passes] = 0
+        return out
+
+    def reset(self) -> None:
+        """Forget what was heard and learned, as if newly made; the delay stays."""
+        self._frames.clear()
+        self._past[:] = 0
+        self._shut = False
+        self._figures = deque([self._start] * _FIGURES, _FIGURES)
+        self._coupling = self._start
+        self._evidence: list[tuple[float, float]] = []
+
+    def delay(self, ms: float) -> None:
+        """Say when the echo comes, from the next sample on.
+
+        Raises:
+            ValueError: not from 0 to 500 ms.
+        """
+        late = math.floor(checked_delay(ms) / _UNIT_MS)
+        soonest, latest = max(0, late - _LEAD_UNITS), late + 1 + self._tail_units
+        past = np.zeros(latest)
+        kept = min(latest, len(self._past))
+        if kept:
+            past[-kept:] = self._past[-kept:]
+        self._past = past
+        self._window = np.arange(latest - soonest + 1)
+
+    def _loudest(self, played: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the loudest power of the loudspeaker whose echo may be in each unit (n,)."""
+        line = np.concatenate([self._past, played])
+        self._past = line[len(played) :]
+        if not line.any():
+            return np.zeros(len(played))
+        found: NDArray[np.float64] = line[np.arange(len(played))[:, None] + self._window].max(axis=1)
+        return found
+
+    def _next_figure(self, heard: NDArray[np.float64], expected: NDArray[np.float64], at: int) -> int:
+        """Return the end of the units from `at` on that are judged by the present coupling."""
+        wanted = _LEARN_UNITS - len(self._evidence)
+        telling = np.flatnonzero(_telling(heard[at:], expected[at:]))
+        return len(heard) if len(telling) < wanted else at + int(telling[wanted - 1]) + 1
+
+    def _learn(self, heard: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+        telling = _telling(heard, expected)
+        self._evidence += zip(heard[telling].tolist(), expected[telling].tolist(), strict=True)
+        if len(self._evidence) < _LEARN_UNITS:
+            return
+        near, far = np.array(self._evidence).T
+        self._evidence.clear()
+        loud = far >= _LEARN_SPAN * far.max()
+        self._figures.append(max(_LEAST_COUPLING, float((near[loud] / far[loud]).max())))
+        self._coupling = sorted(self._figures)[_FIGURES // 2]
+
+
+def _telling(heard: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (expected > _LOUD) & (heard > 0)
+    return found
+
+
+def _power(sound: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Return the power of each unit (n,), 1.0 at full scale; sums of integers, so they are exact in any order."""
+    wide = sound.reshape(-1, FRAME).astype(np.float64)
+    found: NDArray[np.float64] = np.einsum("ij,ij->i", wide, wide) / _FULL_POWER
+    return found
