@@ -19,8 +19,8 @@ from edge_agent.tools.declare import tool
 class DeviceControls(Protocol):
     """What the daemon lets tools do; called on the event loop. Each may raise AgentError with a sentence."""
 
-    def set_volume(self, volume: int) -> None:
-        """Set the perceptual loudness, 0 to 100."""
+    def set_volume(self, volume: int) -> str | None:
+        """Set the perceptual loudness, 0 to 100; return a sentence where it has become another."""
 
     def end_conversation(self) -> None:
         """End the conversation once the present answer has been played."""
@@ -90,8 +90,7 @@ class DeviceTools:
         """
         if not 0 <= volume <= 100:
             raise Stop("volume must be from 0 to 100")
-        self._controls.set_volume(volume)
-        return f"The volume is now {volume}."
+        return self._controls.set_volume(volume) or f"The volume is now {volume}."
 
     @tool
     async def end_conversation(self) -> str:

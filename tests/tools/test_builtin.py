@@ -70,6 +70,24 @@ def test_timers_and_alarms_are_set_listed_and_cancelled() -> None:
     ]
 
 
+class _Capped(NoDevice):
+    """A device that is never louder than 70."""
+
+    def set_volume(self, volume: int) -> str | None:  # type: ignore[override]
+        """Say so."""
+        return "The volume is now 70, the loudest this device may be." if volume > 70 else None
+
+
+def test_the_model_learns_that_there_is_a_loudest() -> None:
+    responses = _responses(
+        device_tools(_Capped(), camera=False), ("set_volume", {"volume": 90}), ("set_volume", {"volume": 50})
+    )
+    assert [one["result"] for one in responses] == [
+        "The volume is now 70, the loudest this device may be.",
+        "The volume is now 50.",
+    ]
+
+
 def test_the_model_mutes_and_learns_that_only_a_person_undoes_it() -> None:
     muted: list[str] = []
     tools = device_tools(NoDevice(), camera=False, mute=lambda: muted.append("muted"))
