@@ -6,8 +6,8 @@
     found = recording(place, "fault-4", "de")                   # None: there is none, or it is torn
 
 A place is a folder. In it the owner's own sounds are `<language>/<name>.wav`; what `edge-agent prompts record` makes is
-`<language>/recorded/<name>.wav`, each with a note beside it, `<name>.json`: the words, the voice, the model. It goes for
-the words it was made of, and for no others: where a sentence was changed since, its recording is passed over. A WAV
+`<language>/recorded/<name>.wav`, each with a note beside it, `<name>.json`: the words, the voice, the model. It goes
+for the words it was made of, and for no others: where a sentence was changed since, its recording is passed over. A WAV
 whose note is missing or is not its own (the power went between the two) counts as not recorded.
 
 Own sounds go before recordings, and are looked for from the language asked for down to the one the sentence is written
