@@ -3,10 +3,10 @@
     edge-agent bench --quick                  # about a minute: few rounds, few turns, `wav:` devices only
     edge-agent bench --json build/bench.json  # about six minutes; the figures behind the table as JSON
 
-Four parts, one after the other: the wire alone beside the official SDK and a plain client (`wire`), the rate filters
-beside numpy.convolve (`filters`), the start (`start`), and the whole daemon in talk and at rest (`talk`), on `wav:`
-devices and, in the full run, on PyAudio over a private sound server. Everything measured is a process of its own. What
-cannot be measured on a machine has its row all the same, with the reason.
+Five parts, one after the other: the wire alone beside the official SDK and a plain client (`wire`), the rate filters
+beside numpy.convolve (`filters`), the echo cancellers (`echo`), the start (`start`), and the whole daemon in talk and
+at rest (`talk`), on `wav:` devices and, in the full run, on PyAudio over a private sound server. Everything measured is
+a process of its own. What cannot be measured on a machine has its row all the same, with the reason.
 
 The exit code says whether the measurements went through, not whether a budget was kept: that is the table's to say.
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent import __version__
-from edge_agent.bench import filters, report, start, table, talk, wire
+from edge_agent.bench import echo, filters, report, start, table, talk, wire
 from edge_agent.bench.children import Service, certificate
 from edge_agent.bench.table import Row
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, AgentError
@@ -109,6 +109,7 @@ def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], 
         return found
 
     part("filters", filter_rows)
+    part("echo cancellers", lambda: echo.measure(folder, runs=extent.filter_runs)[0])
     devices = talk.wav_devices(folder)
 
     def start_rows() -> list[Row]:
