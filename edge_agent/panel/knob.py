@@ -42,7 +42,7 @@ def open_knob(
     gpio: Sequence[int],
     *,
     debounce_ms: float,
-    on_step: Callable[[int], None],
+    on_step: Callable[[int], object],
     loop: asyncio.AbstractEventLoop,
 ) -> Knob:
     """Open a knob on the panel's pins.
@@ -68,7 +68,7 @@ class Rotary:
     """A rotary encoder."""
 
     def __init__(
-        self, panel: Panel, a: int, b: int, *, on_step: Callable[[int], None], loop: asyncio.AbstractEventLoop
+        self, panel: Panel, a: int, b: int, *, on_step: Callable[[int], object], loop: asyncio.AbstractEventLoop
     ) -> None:
         self._on_step = on_step
         self._loop = loop
@@ -104,7 +104,7 @@ class Buttons:
         quieter: int,
         *,
         debounce_ms: float,
-        on_step: Callable[[int], None],
+        on_step: Callable[[int], object],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._on_step = on_step
