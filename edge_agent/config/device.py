@@ -14,10 +14,14 @@ class Audio:
     """Microphone and loudspeaker."""
 
     input: str = setting(
-        "pyaudio:edge_mic", "The microphone.", check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "silence:")
+        "pyaudio:edge_mic",
+        "The microphone.",
+        check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "room:FILE.toml", "silence:"),
     )
     output: str = setting(
-        "pyaudio:edge_speaker", "The loudspeaker.", check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "null:")
+        "pyaudio:edge_speaker",
+        "The loudspeaker.",
+        check=device("pyaudio:NAME", "alsa:PCM", "wav:PATH", "room:FILE.toml", "null:"),
     )
     block_ms: int = setting(
         20,

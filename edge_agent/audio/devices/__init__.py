@@ -11,6 +11,7 @@ channels, C-contiguous arrays of shape (frames, 2); what the hardware wants inst
 | `pyaudio:NAME` | a PortAudio device, by part of its name or by ALSA PCM id | the same | `portaudio` |
 | `alsa:PCM` | an ALSA PCM through `arecord` | through `aplay` | `alsa` |
 | `wav:PATH` | a WAV file at real time | a WAV file as a listener would have heard it | `wav` |
+| `room:FILE.toml` | what comes back of its own sound, with a person and noise | a room, as its file says | `room` |
 | `silence:` | silence | | `quiet` |
 | `null:` | | nowhere | `quiet` |
 
@@ -130,10 +131,10 @@ def listing() -> Listing:
     return Listing([*found.inputs, "silence:"], [*found.outputs, "null:"])
 
 
-_BUILT_IN = {"pyaudio": "portaudio", "alsa": "alsa", "wav": "wav", "silence": "quiet", "null": "quiet"}
+_BUILT_IN = {"pyaudio": "portaudio", "alsa": "alsa", "wav": "wav", "room": "room", "silence": "quiet", "null": "quiet"}
 _USAGE = {
-    "open_input": ("pyaudio:NAME", "alsa:PCM", "wav:PATH", "silence:"),
-    "open_output": ("pyaudio:NAME", "alsa:PCM", "wav:PATH", "null:"),
+    "open_input": ("pyaudio:NAME", "alsa:PCM", "wav:PATH", "room:FILE.toml", "silence:"),
+    "open_output": ("pyaudio:NAME", "alsa:PCM", "wav:PATH", "room:FILE.toml", "null:"),
 }
 _NOUN = {"open_input": "microphone", "open_output": "loudspeaker"}
 

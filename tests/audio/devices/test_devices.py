@@ -38,7 +38,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_an_unknown_microphone_is_answered_with_the_allowed_ones(text: str) -> None:
     with pytest.raises(DeviceError) as caught:
         open_input(text, block_frames=960, epoch=0.0)
-    told = f'"{text}" is not a microphone; allowed are pyaudio:NAME, alsa:PCM, wav:PATH, silence:'
+    told = f'"{text}" is not a microphone; allowed are pyaudio:NAME, alsa:PCM, wav:PATH, room:FILE.toml, silence:'
     assert str(caught.value) == told
     assert caught.value.fault is Fault.MICROPHONE
 
@@ -47,7 +47,9 @@ def test_an_unknown_loudspeaker_is_answered_with_the_allowed_ones(plug_in: types
     assert plug_in
     with pytest.raises(DeviceError) as caught:
         open_output("silence:", block_frames=960, epoch=0.0)
-    assert str(caught.value).endswith("allowed are pyaudio:NAME, alsa:PCM, wav:PATH, null:, gone:, toy:")
+    assert str(caught.value).endswith(
+        "allowed are pyaudio:NAME, alsa:PCM, wav:PATH, room:FILE.toml, null:, gone:, toy:"
+    )
     assert caught.value.fault is Fault.LOUDSPEAKER
 
 
