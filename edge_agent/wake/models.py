@@ -112,8 +112,9 @@ def _package() -> tuple[Path, Path]:
 
 def _read(path: Path, library: Path, *, only: str = "") -> Model:
     """Read a description and its model, and check both as far as that goes without running anything."""
+    content = _content(path, MAX_DESCRIPTION, "it should be a wake word's description")
     try:
-        tree = json.loads(_content(path, MAX_DESCRIPTION, "it should be a wake word's description").decode("utf-8"))
+        tree = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         raise ConfigError(f"{path}: not JSON; it should be a wake word's description") from None
     if not isinstance(tree, dict):
@@ -151,13 +152,13 @@ def _model(path: Path, tree: dict[str, Any], only: str) -> bytes:
 
 def _content(path: Path, most: int, purpose: str) -> bytes:
     """Return the content of a plain file of at most `most` bytes."""
+    if not path.is_file():  # a pipe or a device could keep the reader for ever
+        raise ConfigError(f"{path}: no such file; {purpose}")
     try:
-        if not path.is_file():  # a pipe or a device could keep the reader for ever
-            raise ConfigError(f"{path}: no such file; {purpose}")
         with path.open("rb") as file:
             data = file.read(most + 1)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {purpose}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); {purpose}") from None
     if len(data) > most:
         raise ConfigError(f"{path}: larger than {most // 1024} kB, the most that is allowed; {purpose}")
     return data
