@@ -110,6 +110,36 @@ def test_its_own_echo_does_not_pass(rt60_s: float, echo_db: float, calibrated: b
     assert gate.coupling_db == pytest.approx(echo_db, abs=4)  # learned, whatever it started from
 
 
+@pytest.mark.parametrize(("calibrated", "over_db"), [(True, 5.0), (False, 10.0)])
+def test_a_person_who_is_louder_than_the_echo_is_heard_over_the_answer(calibrated: bool, over_db: float) -> None:
+    starts = (10.0, 18.0, 26.0, 34.0)
+    heard = scene(40.0, echo_db=-6.0, person_at=starts, person_dbfs=-28.0 + over_db)
+    gate = HalfDuplex(delay_ms=60, tail_ms=250, echo_gain_db=-6.0) if calibrated else HalfDuplex()
+    open_units = np.any(through(gate, heard.near, heard.far).reshape(-1, FRAME), axis=1)
+    steadily = np.convolve(open_units, np.ones(16), "valid") >= 12  # as a barge-in detector asks for
+    assert all(steadily[round(at * 100) : round(at * 100) + 150].any() for at in starts)
+    assert not steadily[600:980].any()  # and nobody is heard while nobody talks
+
+
+def test_the_switch_stays_open_while_a_syllable_dips() -> None:
+    loud, far = noise(0.1, -10), noise(0.3, -20)
+    mic = np.concatenate([loud, noise(0.2, -26)])
+    out = through(HalfDuplex(echo_gain_db=0), mic, far)
+    assert np.array_equal(out[: 16 * FRAME], mic[: 16 * FRAME])
+    assert not out[16 * FRAME :].any()
+
+
+def test_where_the_tail_is_known_less_is_expected_of_its_end() -> None:
+    far = np.concatenate([noise(0.2, -20), nothing(0.2)])
+    mic = np.concatenate([noise(0.2, -26), nothing(0.1), noise(0.1, -24)])
+    known = through(HalfDuplex(tail_ms=200, echo_gain_db=-6), mic, far)
+    assert share_passed(known, 0.3, 0.38) == 1.0  # 4 dB under what the echo was, 10 dB over what is left of it
+    unknown = HalfDuplex(tail_ms=200)
+    through(unknown, noise(8.0, -26), noise(8.0, -20))
+    through(unknown, nothing(1.0), nothing(1.0))
+    assert share_passed(through(unknown, mic, far), 0.3, 0.38) == 0.0
+
+
 def test_without_calibration_nothing_passes_until_three_seconds_of_answers_have_taught_it() -> None:
     gate = HalfDuplex()
     mic, far = noise(4.0, -10, seed=2), noise(4.0, -30)
