@@ -201,6 +201,33 @@ def test_a_louder_device_stays_loud_and_the_owner_chooses_the_least(tmp_path: Pa
     _play(story)
 
 
+def test_a_timer_without_a_name_rings_with_the_sentences_own_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def utter(name: str, _sentence: prompts.Sentence, _config: Config) -> utterance.Utterance:
+        asked.append(name)
+        return utterance.Utterance("own", Speech(b"bell", 2))
+
+    monkeypatch.setattr(module, "utter", utter)
+
+    async def story() -> None:
+        device = Device(tmp_path)
+        device.alarms.start()
+        device.alarms.set_timer(10, "")
+        device.alarms.set_timer(100, "egg")
+        await asyncio.sleep(30)
+        assert device.sounds("bell")
+        device.alarms.ring(on=False)
+        await asyncio.sleep(100)
+        assert device.sounds("Time is up. egg."), "nobody has recorded the name"
+        assert set(asked) == {"timer_over"}
+        await device.alarms.close()
+
+    _play(story)
+
+
 def test_two_at_once_are_both_named_and_stopped_together(tmp_path: Path) -> None:
     async def story() -> None:
         device = Device(tmp_path)
