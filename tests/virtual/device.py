@@ -49,6 +49,7 @@ class VirtualDevice:
         keep_sound: keep what the loudspeaker plays.
         keep_last: keep only so many of the newest events, lights, cues and prompts; None: all.
         ssl_context: whom to trust where the twin speaks TLS.
+        air: what is between the device and the people, such as `room.RoomAir`; None: nothing, no echo.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class VirtualDevice:
         keep_sound: bool = True,
         keep_last: int | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        air: Air | None = None,
         **tables: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,7 @@ class VirtualDevice:
         for name, table in tables.items():
             tree[name] = {**tree.get(name, {}), **table} if isinstance(table, dict) else table
         self.tree = tree
-        self.air = Air(keep=keep_sound)
+        self.air = air or Air(keep=keep_sound)
         self.events: list[dict[str, Any]] = []
         """All watch events so far."""
         self.lights: list[tuple[float, str]] = []
