@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_agent import prompts
@@ -15,6 +16,7 @@ from edge_agent.agent.reports import Reports
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.engine import Duplex
 from edge_agent.audio.ring import CaptureRing
+from edge_agent.audio.wavfile import write_wav
 from edge_agent.config import Config, Conversation
 from edge_agent.prompts.voice import Speech
 from edge_agent.service.captions import Captions
@@ -105,6 +107,24 @@ def test_the_owners_sentence_is_spoken_and_the_built_in_one_where_the_file_has_b
         built_in = prompts.load("de").sentence("goodbye").text
         assert room.spoken == [("Servus.", "de"), (built_in, "de")]
         assert str(tmp_path / "de.toml") in caplog.text
+        await room.voice.close()
+
+    asyncio.run(story())
+
+
+def test_a_sentence_is_the_owners_sound_and_an_announcement_of_the_same_words_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "en").mkdir()
+    write_wav(tmp_path / "en" / "goodbye.wav", np.full(240, 0.5, np.float32), 24_000)
+
+    async def story() -> None:
+        room = Room(Config(conversation=Conversation(prompts_folder=str(tmp_path))), monkeypatch)
+        room.voice.prompt("goodbye")
+        room.voice.announce("Goodbye.")
+        await room.silence()
+        assert room.heard == [b"\x00\x40" * 240, b"Goodbye."]
+        assert room.told == [("prompt", "Goodbye."), ("announcement", "Goodbye.")]
         await room.voice.close()
 
     asyncio.run(story())
