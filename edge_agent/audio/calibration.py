@@ -57,7 +57,8 @@ class Calibration:
     """From the loudspeaker playing a sample to the microphone's block holding it, what the output's ring keeps left
     out; 0 where no echo was heard."""
     echo_gain_db: float
-    """From digital loudspeaker to digital microphone, weighted like speech."""
+    """From digital loudspeaker to digital microphone at `volume_max`, weighted like speech; an upper bound where no
+    echo was heard."""
     tail_ms: float
     """A sound that ends is 30 dB down so long after `delay_ms`."""
     noise_dbfs: float

@@ -273,7 +273,7 @@ def _store(session: report.Session, store: states.StateFile, desk: _Desk, *, yes
         input=session.input,
         output=session.output,
         delay_ms=measured.delay_ms,
-        echo_gain_db=measured.echo_gain_db,
+        echo_gain_db=proposal.echo_gain_db,
         tail_ms=measured.tail_ms,
         noise_dbfs=measured.noise_dbfs,
         mic_gain_db=proposal.mic_gain_db,

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.calibrate import sweep
 from edge_agent.audio.calibrate.measures import Measured
-from edge_agent.audio.calibrate.programme import decibels
 from edge_agent.audio.calibrate.proposal import MOST_DISTORTION, SPEECH_DBFS, Proposal
-from edge_agent.calibrating.report import SETTINGS, Session, verdict
+from edge_agent.calibrating.report import SETTINGS, Session, distortion_text, good, verdict
 
 SIZE_IN, DPI = (14.0, 9.9), 150
 INK, SOFT, FAINT, PAPER = "#1b1f24", "#57606a", "#e3e6ea", "#ffffff"
@@ -50,29 +49,29 @@ def draw(session: Session, path: Path) -> None:
     where = f"{session.input}  and  {session.output},  {session.at[:16].replace('T', ' ')}"
     figure.text(0.95, 0.957, where, fontsize=9.5, color=SOFT, ha="right", va="center")
     _verdict(figure, session)
-    _meter(figure.add_axes((0.17, 0.47, 0.78, 0.265)), session)
-    _decay(figure.add_axes((0.06, 0.085, 0.26, 0.25)), session.measured)
-    _response(figure.add_axes((0.39, 0.085, 0.26, 0.25)), session.measured)
-    _distortion(figure.add_axes((0.72, 0.085, 0.23, 0.25)), session)
+    _meter(figure.add_axes((0.185, 0.455, 0.765, 0.255)), session)
+    _decay(figure.add_axes((0.06, 0.08, 0.26, 0.27)), session.measured)
+    _response(figure.add_axes((0.39, 0.08, 0.26, 0.27)), session.measured)
+    _distortion(figure.add_axes((0.72, 0.08, 0.23, 0.27)), session)
     figure.savefig(path, dpi=DPI, facecolor=PAPER, format="png")
 
 
 def _verdict(figure: Any, session: Session) -> None:
     proposal = session.proposal
-    color = ALERT if proposal is None else GOOD if proposal.echo in {"software", "hardware"} else DEVICE
-    figure.add_artist(_box(figure, (0.05, 0.79), (0.9, 0.125), color))
-    wide = textwrap.wrap(verdict(session), 78 if proposal is None else 46)
-    figure.text(
-        0.066, 0.8525, "\n".join(wide), fontsize=13.5 if proposal else 12, fontweight="bold", color=color, va="center",
-        linespacing=1.35,
-    )  # fmt: skip
+    color = ALERT if proposal is None else GOOD if good(proposal) else DEVICE
+    figure.add_artist(_box(figure, (0.05, 0.775), (0.9, 0.14), color))
     if proposal is None:
+        wide = "\n".join(textwrap.wrap(verdict(session), 112))
+        figure.text(0.066, 0.845, wide, fontsize=12, fontweight="bold", color=color, va="center", linespacing=1.4)
         return
-    shown = [(SETTINGS[name], str(getattr(proposal, name))) for name in SETTINGS]
-    for n, (name, value) in enumerate(shown):
-        y = 0.893 - 0.0265 * n
-        figure.text(0.60, y, name, fontsize=11, color=SOFT, va="center")
-        figure.text(0.765, y, value, fontsize=11.5, color=INK, va="center", fontweight="bold")
+    wide = "\n".join(textwrap.wrap(verdict(session), 32))
+    figure.text(0.066, 0.845, wide, fontsize=14, fontweight="bold", color=color, va="center", linespacing=1.35)
+    for n, (name, key) in enumerate(SETTINGS.items()):
+        y = 0.896 - 0.034 * n
+        figure.text(0.372, y, key, fontsize=10.5, color=SOFT, va="center")
+        figure.text(0.487, y, str(getattr(proposal, name)), fontsize=11.5, color=INK, va="center", fontweight="bold")
+        reason = "\n".join(textwrap.wrap(proposal.reasons[name], 72))
+        figure.text(0.575, y, reason, fontsize=8.5, color=INK, va="center", linespacing=1.15)
 
 
 def _box(figure: Any, corner: tuple[float, float], size: tuple[float, float], color: str) -> Any:
@@ -96,7 +95,9 @@ def _meter(axes: Any, session: Session) -> None:
         for volume in sorted({one.volume for one in measured.sweeps} | ({proposal.volume_max} if proposal else set())):
             cap = proposal is not None and volume == proposal.volume_max
             clipped = any(one.volume == volume and one.clipped for one in measured.sweeps)
-            remark = "the microphone is overdriven" if clipped else "proposed as the loudest" if cap else ""
+            remark = "the microphone is overdriven" if clipped else ""
+            if cap and proposal:
+                remark = f"proposed as the loudest: {_against(proposal.ser_db)}"
             rows.append((f"its own voice, volume {volume}", measured.echo_dbfs(volume) + gain, DEVICE, remark))
     low, high = _METER_DBFS
     for n, (name, level, color, remark) in enumerate(rows):
@@ -129,38 +130,40 @@ def _meter(axes: Any, session: Session) -> None:
 
 def _decay(axes: Any, measured: Measured) -> None:
     _panel(axes, "The echo arrives and dies away")
-    if not len(measured.impulse):
-        _absent(axes, "no echo was heard")
+    if why := _not_drawn(measured):
+        _absent(axes, why)
         return
-    level = _envelope_db(measured.impulse)
+    level, left_over = _envelope_db(measured.impulse), _decay_db(measured.impulse)
     ms = np.arange(len(level)) / sweep.RATE_HZ * 1_000 - 5 + measured.delay_ms
     end = min(measured.delay_ms + max(60.0, 1.6 * measured.tail_ms), float(ms[-1]))
-    axes.fill_between(ms, -70, np.maximum(level, -70), color=DEVICE, alpha=0.75, lw=0, zorder=2)
-    axes.axhline(-30, color=SOFT, lw=1, ls=(0, (4, 3)), zorder=3)
-    axes.axvline(measured.delay_ms, color=INK, lw=1.4, zorder=4)
     down = measured.delay_ms + measured.tail_ms
-    axes.axvline(down, color=INK, lw=1.4, ls=(0, (1, 1.5)), zorder=4)
-    left = min(0.0, measured.delay_ms - 6)
-    late = measured.delay_ms - left > 0.5 * (end - left)
+    begin = min(0.0, measured.delay_ms - 6)
+    axes.fill_between(ms, -60, np.maximum(level, -60), color=DEVICE, alpha=0.35, lw=0, zorder=2)
+    axes.plot(ms, left_over, color="#a84a00", lw=2, zorder=4)
+    axes.axhline(-30, color=SOFT, lw=1, ls=(0, (4, 3)), zorder=3)
+    axes.axvline(measured.delay_ms, color=INK, lw=1.2, zorder=5)
+    axes.axvline(down, color=INK, lw=1.2, ls=(0, (1, 1.5)), zorder=5)
+    late = measured.delay_ms - begin > 0.5 * (end - begin)
     axes.text(
-        measured.delay_ms, 6, f" {measured.delay_ms:.1f} ms " + ("later" if measured.delay_ms >= 0 else "early"),
-        fontsize=9.5, color=INK, ha="right" if late else "left", va="center", fontweight="bold",
+        measured.delay_ms, 5, f" after {measured.delay_ms:.1f} ms ", fontsize=9.5, color=INK,
+        ha="right" if late else "left", va="center", fontweight="bold",
     )  # fmt: skip
     axes.text(
-        min(down, end), -17, f" 30 dB down \n {measured.tail_ms:.0f} ms after ", fontsize=9, color=INK,
-        ha="right" if down > 0.75 * end else "left", va="center", zorder=6,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+        min(down, end), -12, f" a sound that ends is \n 30 dB down {measured.tail_ms:.0f} ms later ", fontsize=9,
+        color=INK, ha="right" if down - begin > 0.45 * (end - begin) else "left", va="center", zorder=6,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
     )  # fmt: skip
-    axes.set_xlim(left, end)
-    axes.set_ylim(-70, 12)
+    axes.set_xlim(begin, end)
+    axes.set_ylim(-60, 10)
+    axes.set_yticks([-60, -45, -30, -15, 0])
     axes.set_xlabel("ms after it is played", fontsize=9.5, color=SOFT)
     axes.set_ylabel("dB", fontsize=9.5, color=SOFT)
 
 
 def _response(axes: Any, measured: Measured) -> None:
     _panel(axes, "What the loudspeaker gives of each pitch")
-    if not len(measured.response_db):
-        _absent(axes, "no echo was heard")
+    if why := _not_drawn(measured):
+        _absent(axes, why)
         return
     around = measured.response_db - measured.echo_gain_db
     axes.fill_between(sweep.GRID_HZ, -45, np.maximum(around, -45), color=DEVICE, alpha=0.2, lw=0, zorder=2)
@@ -191,7 +194,9 @@ def _distortion(axes: Any, session: Session) -> None:
         bad = one.clipped or one.distortion > MOST_DISTORTION
         axes.bar(n, value, width=0.62, color=ALERT if bad else GOOD, zorder=3)
         remark = "\noverdriven" if one.clipped else ""
-        axes.text(n, value + 0.015 * top, f"{value:.1f} %{remark}", ha="center", va="bottom", fontsize=9.5, color=INK)
+        axes.text(
+            n, value + 0.015 * top, distortion_text(one) + remark, ha="center", va="bottom", fontsize=9.5, color=INK
+        )
     axes.axhline(100 * MOST_DISTORTION, color=ALERT, lw=1.2, ls=(0, (4, 3)), zorder=4)
     axes.text(-0.48, 100 * MOST_DISTORTION + 0.012 * top, "limit", fontsize=9, color=ALERT, va="bottom")
     axes.set_xlim(-0.5, len(found) - 0.5)
@@ -202,8 +207,18 @@ def _distortion(axes: Any, session: Session) -> None:
     axes.set_ylabel("%", fontsize=9.5, color=SOFT)
 
 
+def _not_drawn(measured: Measured) -> str:
+    if not measured.echo_found:
+        return "no echo was heard"
+    return "" if measured.clean() else "the microphone was overdriven"
+
+
 def _cap(proposal: Proposal | None) -> str:
-    return f" (proposed cap: {proposal.volume_max}, {decibels(proposal.volume_max):.0f} dB)" if proposal else ""
+    return f" (proposed as the loudest: {proposal.volume_max})" if proposal else ""
+
+
+def _against(ser_db: float) -> str:
+    return f"{abs(ser_db):.0f} dB {'over' if ser_db < 0 else 'under'} the person"
 
 
 def _envelope_db(impulse: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -212,6 +227,15 @@ def _envelope_db(impulse: NDArray[np.float64]) -> NDArray[np.float64]:
     power = np.convolve(impulse**2, np.full(window, 1 / window), mode="same")
     found: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-30) / max(float(power.max()), 1e-30))
     return found
+
+
+def _decay_db(impulse: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is left of a steady sound after it ended (n,), dB: the energy still to come; 0 up to the response's peak."""
+    power = impulse**2
+    peak = int(power.argmax())
+    left = np.cumsum(power[::-1])[::-1]
+    found: NDArray[np.float64] = 10 * np.log10(np.maximum(left, 1e-30) / max(float(left[peak]), 1e-30))
+    return np.minimum(found, 0.0)
 
 
 def _panel(axes: Any, title: str, *, pad: float = 9) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.audio.calibrate.measures import Heard, Measured, Speech
-from edge_agent.audio.calibrate.proposal import Proposal
+from edge_agent.audio.calibrate.proposal import LEAST_SER_DB, Proposal
 
 _WORST_HIDDEN = 0.5  # noise that hides less than this share of the distortion found does not change what it says
 
@@ -52,11 +52,7 @@ def lines(session: Session) -> list[str]:
         *_rows(
             [
                 ("microphone", _microphone(measured)),
-                ("noise", f"{measured.noise_dbfs:.0f} dBFS (before the gain, 100 Hz to 7.5 kHz)"),
-                ("echo", _echo(measured)),
-                ("speech", _speech(session)),
-                *((f"volume {one.volume}", _heard(one)) for one in measured.sweeps),
-                ("clocks", f"the loudspeaker's runs {measured.drift_ppm:+.0f} ppm against the microphone's"),
+                *(_levels(session) if measured.slot != "none" else ()),
             ]
         ),
     ]
@@ -68,6 +64,18 @@ def lines(session: Session) -> list[str]:
     found += _rows([(f"{SETTINGS[name]} = {_toml(value)}", proposal.reasons[name]) for name, value in values.items()])
     found += [f"  Note: {note}" for note in proposal.notes]
     return found
+
+
+def distortion_text(one: Heard) -> str:
+    """Return the distortion of a sweep, "below" what the noise would hide where it hides it."""
+    if one.distortion_floor > _WORST_HIDDEN * one.distortion:
+        return f"below {100 * max(one.distortion, one.distortion_floor):.1f} %"
+    return f"{100 * one.distortion:.1f} %"
+
+
+def good(proposal: Proposal) -> bool:
+    """Tell whether people can interrupt the device by talking, and nearly always at the first try."""
+    return proposal.echo == "hardware" or (proposal.echo == "software" and proposal.ser_db > LEAST_SER_DB - 0.5)
 
 
 def verdict(session: Session) -> str:
@@ -82,7 +90,7 @@ def verdict(session: Session) -> str:
             return (
                 "The echo cannot be removed. The device listens only while it is quiet: interrupt it with the button."
             )
-        case _ if proposal.ser_db < -10.5:
+        case _ if not good(proposal):
             return "The echo can be removed, but it is loud: people will often have to interrupt it twice."
         case _:
             return "The echo can be removed. People can interrupt it by talking."
@@ -134,6 +142,20 @@ def _microphone(measured: Measured) -> str:
             return f"{slot} slot"
 
 
+def _levels(session: Session) -> list[tuple[str, str]]:
+    measured = session.measured
+    found = [
+        ("noise", f"{measured.noise_dbfs:.0f} dBFS (before the gain, 100 Hz to 7.5 kHz)"),
+        ("echo", _echo(measured)),
+        ("speech", _speech(session)),
+        *((f"volume {one.volume}", _heard(one)) for one in measured.sweeps),
+    ]
+    if measured.echo_found:
+        ppm = round(measured.drift_ppm)
+        found.append(("clocks", f"the loudspeaker's runs {ppm:+d} ppm against the microphone's"))
+    return found
+
+
 def _echo(measured: Measured) -> str:
     if not measured.echo_found:
         return "none: the tones were not in the microphone"
@@ -158,10 +180,7 @@ def _heard(one: Heard) -> str:
     clipped = f"microphone overdriven ({one.clipped} samples)" if one.clipped else f"peak {one.peak_dbfs:.0f} dBFS"
     if not one.found:
         return f"not heard; {clipped}"
-    hidden = one.distortion_floor > _WORST_HIDDEN * max(one.distortion, 1e-9)
-    least = max(one.distortion, one.distortion_floor)
-    distortion = f"distortion {'below ' if hidden else ''}{100 * (least if hidden else one.distortion):.1f} %"
-    return f"{distortion}, {clipped}"
+    return f"distortion {distortion_text(one)}, {clipped}"
 
 
 def _toml(value: Any) -> str:

@@ -32,9 +32,10 @@ FOUND_DB: Final = 20.0
 ANSWER_DBFS: Final = -20.0
 """Assumed active level of an answer at volume 100: that of speech mastered for telephones and radio."""
 
-_DEAD_DBFS: Final = -105.0  # the quietest 24-bit microphones make -90 dBFS of noise by themselves
+_DEAD: Final = 2**31 * 10 ** (-105 / 20)  # RMS; the quietest 24-bit microphones make -90 dBFS of noise by themselves
 _ALIKE_DB: Final = 6.0  # slots nearer than this both carry a microphone; a ghost of the other slot is fainter
 _FULL: Final = 32_767 << 16  # full scale of a 16-bit device too
+_PLAIN: Final = 0.10  # distortion up to which a sweep tells how loud the echo of quieter sound is
 _FRAME: Final = sweep.RATE_HZ // 50
 _ACTIVE_MARGIN: Final = 10 ** (-15.9 / 10)
 _LEAST_SPEECH_S: Final = 1.0  # active time: less is a cough, a step or a door
@@ -76,11 +77,11 @@ class Measured:
     noise_dbfs: float
     sweeps: tuple[Heard, ...]
     best: int
-    """Index of the sweep that echo, delay and decay were taken from: the loudest that neither clipped nor vanished."""
+    """Index of the sweep that echo, delay and decay were taken from: the loudest that was heard plainly."""
     delay_ms: float
     """Of the echo, without what the loudspeaker's ring holds."""
     echo_gain_db: float
-    """From loudspeaker to microphone, weighted like speech; without an echo, below what this is."""
+    """From loudspeaker to microphone, weighted like speech, of `best`; without an echo it is below this."""
     tail_ms: float
     """After which the echo of a sound that ends is 30 dB down, from its arrival."""
     drift_ppm: float
@@ -99,9 +100,28 @@ class Measured:
         """True when the microphone heard the loudspeaker."""
         return any(heard.found for heard in self.sweeps)
 
+    def clean(self) -> list[Heard]:
+        """Return the sweeps that were heard and not clipped, quiet to loud."""
+        return [one for one in self.sweeps if one.found and not one.clipped]
+
+    def gain_at(self, volume: int) -> float:
+        """Return `echo_gain_db` at a volume: a loudspeaker at its limit gives less than it is asked for."""
+        return self._between(volume, [one.gain_db for one in self.clean()], self.echo_gain_db)
+
+    def distortion_at(self, volume: int) -> float:
+        """Return harmonic distortion at a volume, share of 1."""
+        levels = [20 * math.log10(max(one.distortion, 1e-5)) for one in self.clean()]
+        return 10 ** (self._between(volume, levels, -100.0) / 20)
+
     def echo_dbfs(self, volume: int) -> float:
         """Return the level of an answer's echo in the microphone at a volume."""
-        return ANSWER_DBFS + decibels(volume) + self.echo_gain_db
+        return ANSWER_DBFS + decibels(volume) + self.gain_at(volume)
+
+    def _between(self, volume: int, values: list[float], otherwise: float) -> float:
+        """Draw straight lines over decibels between the clean sweeps, level beyond them."""
+        if not values:
+            return otherwise
+        return float(np.interp(decibels(volume), [decibels(one.volume) for one in self.clean()], values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +137,14 @@ class Speech:
 
 def measure(programme: Programme, take: Take) -> Measured:
     """Measure one recording of the programme."""
-    sides = [_side(programme, take, side) for side in (0, 1)]
+    alive = [float(np.std(take.microphone[:, side])) > _DEAD for side in (0, 1)]
+    sides = [_side(programme, take, side, alive=alive[side]) for side in (0, 1)]
     noises = [_noise_dbfs(programme, take, side) for side in (0, 1)]
-    alive = [_level_dbfs(take.microphone[:, side]) > _DEAD_DBFS for side in (0, 1)]
     slot = _slot(sides, noises, alive)
     side = int(slot == "right" or (slot == "both" and _louder(sides, noises)))
     heard = sides[side]
     usable = [n for n, one in enumerate(heard) if one.found and not one.clipped]
+    usable = [n for n in usable if heard[n].distortion <= _PLAIN] or usable[:1]
     found = [n for n, one in enumerate(heard) if one.found]
     best = (usable or found or [len(heard) - 1])[-1]
     chosen = heard[best]
@@ -166,23 +187,25 @@ def speech(microphone: NDArray[np.int32], measured: Measured) -> Speech | None:
     return Speech(level, len(active) * _FRAME / sweep.RATE_HZ, _clipped(slot))
 
 
-def _side(programme: Programme, take: Take, side: int) -> list[Heard]:
+def _side(programme: Programme, take: Take, side: int, *, alive: bool) -> list[Heard]:
     found = []
     for n, volume in enumerate(programme.volumes):
-        response = _response(programme, take, side, n)
-        ms, height = response.peak()
-        here = height >= FOUND_DB
-        distortion, floor = response.distortion(ms) if here else (0.0, 0.0)
+        ms, height, gain_db, distortion, floor = 0.0, 0.0, NOTHING_DBFS, 0.0, 0.0
+        if alive:
+            response = _response(programme, take, side, n)
+            ms, height = response.peak()
+            gain_db = response.gain_db(ms)
+            distortion, floor = response.distortion(ms) if height >= FOUND_DB else (0.0, 0.0)
         slot = _segment(programme, take, side, n)
         peak = int(np.abs(slot.astype(np.int64) - _mean(slot)).max(initial=0))
         found.append(
             Heard(
                 volume=volume,
                 played_db=20 * math.log10(SWEEP_PEAK) + decibels(volume),
-                found=here,
+                found=height >= FOUND_DB,
                 delay_ms=ms,
                 height_db=height,
-                gain_db=response.gain_db(ms),
+                gain_db=gain_db,
                 distortion=distortion,
                 distortion_floor=floor,
                 peak_dbfs=20 * math.log10(max(peak, 1) / 2**31),

@@ -24,8 +24,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
-
 from edge_agent.audio.calibrate.measures import Heard, Measured, Speech
 from edge_agent.audio.calibrate.programme import decibels
 from edge_agent.errors import Fault, Stop
@@ -47,7 +45,7 @@ TYPICAL_SPEECH: Final = "nobody was heard to speak, so the configured gain is ta
 _HEADROOM_DB: Final = 1.0  # under full scale
 _GAIN_DB: Final = (-20.0, 60.0)  # what audio.mic_gain_db allows
 _MOST_WANDER_MS: Final = 5.0  # between two sweeps, 3 s apart; clocks 200 ppm apart make 0.7
-_LOUD_ROOM_DBFS: Final = -55.0  # after the gain: where the detector of interruptions begins to listen
+_LOUD_ROOM_DBFS: Final = -48.0  # after the gain: what a voice must exceed to stop an answer
 _LEVELLED_DB: Final = 6.0  # an echo that grows by so much less than the sound does
 _LONG_DELAY_MS: Final = 250.0  # cancellers were measured up to here
 
@@ -72,6 +70,8 @@ class Proposal:
     """Active level of speech before the gain, measured or assumed."""
     ser_db: float
     """Speech over the echo of an answer at `volume_max`, dB; without an echo, at least this."""
+    echo_gain_db: float
+    """Of the echo at `volume_max`."""
     distortion: float
     """At `volume_max`, share of 1."""
 
@@ -93,7 +93,6 @@ def propose(measured: Measured, spoken: Speech | None, *, loudest: int, gain_db:
     speech_dbfs = spoken.dbfs if spoken else SPEECH_DBFS - gain_db
     for_speech = SPEECH_DBFS - speech_dbfs
     reasons = {"mic_channel": _channel_reason(measured)}
-    distortion = 0.0
     echo: Echo
     if not measured.echo_found:
         echo, volume, gain = "hardware", loudest, for_speech
@@ -106,14 +105,13 @@ def propose(measured: Measured, spoken: Speech | None, *, loudest: int, gain_db:
         if echo == "half-duplex":
             volume, reasons["volume_max"] = _volume_alone(measured, loudest)
         gain, reasons["mic_gain_db"] = for_speech, _gain_reason(spoken, speech_dbfs)
-        peaks = decibels(volume) + measured.echo_gain_db
+        peaks = decibels(volume) + measured.gain_at(volume)
         if echo == "software" and peaks + gain > -_HEADROOM_DB:
             gain = -_HEADROOM_DB - peaks
             reasons["mic_gain_db"] = (
                 f"More would clip the peaks of the echo at volume {volume}; "
                 f"speech comes to {speech_dbfs + gain:.0f} dBFS instead of {SPEECH_DBFS:.0f}."
             )
-        distortion = distortion_at(measured, volume)
     gain = math.floor(2 * min(max(gain, _GAIN_DB[0]), _GAIN_DB[1])) / 2
     return Proposal(
         mic_gain_db=gain,
@@ -124,18 +122,9 @@ def propose(measured: Measured, spoken: Speech | None, *, loudest: int, gain_db:
         notes=tuple(_notes(measured, spoken, gain)),
         speech_dbfs=speech_dbfs,
         ser_db=speech_dbfs - measured.echo_dbfs(volume),
-        distortion=distortion,
+        echo_gain_db=measured.gain_at(volume),
+        distortion=measured.distortion_at(volume) if measured.echo_found else 0.0,
     )
-
-
-def distortion_at(measured: Measured, volume: int) -> float:
-    """Return harmonic distortion at a volume, share of 1: between sweeps along a straight line of decibels."""
-    clean = [one for one in measured.sweeps if one.found and not one.clipped]
-    if not clean:
-        return 0.0
-    known = [decibels(one.volume) for one in clean]
-    levels = [20 * math.log10(max(one.distortion, 1e-5)) for one in clean]
-    return float(10 ** (np.interp(decibels(volume), known, levels) / 20))
 
 
 def _check(measured: Measured, spoken: Speech | None, *, heard: bool) -> None:
@@ -175,7 +164,7 @@ def _check(measured: Measured, spoken: Speech | None, *, heard: bool) -> None:
 def _volume(measured: Measured, speech_dbfs: float, loudest: int) -> tuple[int, str]:
     """Return the loudest volume that fits, and what limits it."""
     clip = _loudest(lambda volume: _peak_at(measured, volume) <= -_HEADROOM_DB, loudest)
-    distort = _loudest(lambda volume: distortion_at(measured, volume) <= MOST_DISTORTION, loudest)
+    distort = _loudest(lambda volume: measured.distortion_at(volume) <= MOST_DISTORTION, loudest)
     over = _loudest(lambda volume: speech_dbfs - measured.echo_dbfs(volume) >= LEAST_SER_DB, loudest)
     wanted = max(over, min(LEAST_CAP, loudest))
     volume = max(1, min(clip, distort, wanted))
@@ -186,8 +175,8 @@ def _volume(measured: Measured, speech_dbfs: float, loudest: int) -> tuple[int, 
     ser = speech_dbfs - measured.echo_dbfs(volume)
     if ser < LEAST_SER_DB:
         return volume, (
-            f"Quieter is hard to understand, and even so speech lies {-ser:.0f} dB under the echo: people will often "
-            "have to repeat an interruption. Move the microphone away from the loudspeaker, or decouple them."
+            f"Even here speech lies {-ser:.0f} dB under the echo, and quieter is hard to understand: "
+            "move the microphone away from the loudspeaker."
         )
     if volume < loudest:
         return volume, f"Louder, speech would lie more than {-LEAST_SER_DB:.0f} dB under the echo."
@@ -196,7 +185,7 @@ def _volume(measured: Measured, speech_dbfs: float, loudest: int) -> tuple[int, 
 
 def _volume_alone(measured: Measured, loudest: int) -> tuple[int, str]:
     """Return the loudest volume where the echo does not matter."""
-    distort = _loudest(lambda volume: distortion_at(measured, volume) <= MOST_DISTORTION, loudest)
+    distort = _loudest(lambda volume: measured.distortion_at(volume) <= MOST_DISTORTION, loudest)
     volume = max(distort, min(LEAST_CAP, loudest))
     if volume == loudest and distort == loudest:
         return (
@@ -205,14 +194,14 @@ def _volume_alone(measured: Measured, loudest: int) -> tuple[int, str]:
         )
     if volume > distort:
         return volume, (
-            f"Distortion is {distortion_at(measured, volume):.0%} here already, and quieter is hard to understand: "
+            f"Distortion is {measured.distortion_at(volume):.0%} here already, and quieter is hard to understand: "
             "look at the loudspeaker, its enclosure and its supply."
         )
     return volume, f"Louder, more than {MOST_DISTORTION:.0%} of what the loudspeaker gives is distortion."
 
 
 def _policy(measured: Measured, speech_dbfs: float, volume: int) -> tuple[Echo, str]:
-    least = distortion_at(measured, volume)
+    least = measured.distortion_at(volume)
     if least > HOPELESS_DISTORTION:
         return "half-duplex", (
             f"{least:.0%} of what the loudspeaker gives is distortion, which no canceller can know: the device listens "
@@ -224,6 +213,8 @@ def _policy(measured: Measured, speech_dbfs: float, volume: int) -> tuple[Echo, 
             f"Speech lies {-ser:.0f} dB under the echo, more than {-HOPELESS_SER_DB:.0f}: nobody would be heard "
             "through it, so the device listens only while it is quiet. Move the microphone away from the loudspeaker."
         )
+    if ser < LEAST_SER_DB:
+        return "software", "The program can remove the echo, but it is so loud that interruptions will often be missed."
     return "software", "The echo is clean and not too loud: the program can remove it, and people can interrupt."
 
 
@@ -262,7 +253,9 @@ def _notes(measured: Measured, spoken: Speech | None, gain: float) -> list[str]:
         )
     if spoken and spoken.clipped:
         notes.append("The microphone was overdriven by speech: lower the gain of its own mixer (alsamixer).")
-    found = [one for one in measured.sweeps if one.found and not one.clipped]
+    found = [
+        one for one in measured.clean() if one.distortion <= MOST_DISTORTION
+    ]  # a loudspeaker at its limit levels too
     if len(found) > 1 and found[0].gain_db - found[-1].gain_db > _LEVELLED_DB:
         notes.append(
             f"The echo grew by {found[0].gain_db - found[-1].gain_db:.0f} dB less than the tones did: something levels "
