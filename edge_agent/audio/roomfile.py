@@ -40,7 +40,8 @@ _QUIETEST_DBFS = -120.0
 class RoomKeys:
     """The keys of the file, but for `noise` and `jumps`, whose values have shapes of their own."""
 
-    near: str = setting("", "WAV of the person as the microphone hears them; sample 0 is the moment the device starts.")
+    near: str = setting("", "WAV of the person as the microphone hears them.")
+    near_at_s: float = setting(0.0, "When it begins, from the start of the sound.", unit="s", check=between(0, 86_400))
     near_gain_db: float = setting(0.0, "On top of the person's WAV.", unit="dB", check=between(-120, 60))
     rir: str = setting("", "WAV of the response from loudspeaker to microphone; empty: a single tap.")
     delay_ms: float = setting(20.0, "From the loudspeaker's ring to the response.", unit="ms", check=between(0, 1_000))
@@ -65,6 +66,7 @@ class Scene:
     """A room, ready to sound: arrays are float32 (n,) at 48 kHz, times are frames of 48 kHz."""
 
     near: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    near_at: int = 0
     response: NDArray[np.float32] | None = None
     delay: int = 960
     echo_gain_db: float = 0.0
@@ -118,6 +120,7 @@ class _Reader:
             raise self._refused("rir", keys.rir, "is silent", "a response with sound in it")
         return Scene(
             near=np.zeros(0, np.float32) if near is None else near,
+            near_at=self._frames(1_000 * keys.near_at_s),
             response=response,
             delay=delay,
             echo_gain_db=keys.echo_gain_db,

@@ -49,6 +49,7 @@ def test_everything_that_may_be_said_is_read(folder: Path) -> None:
         folder,
         """
         near = "near.wav"
+        near_at_s = 2.5
         near_gain_db = -20
         rir = "rir.wav"
         delay_ms = 62.5
@@ -63,6 +64,7 @@ def test_everything_that_may_be_said_is_read(folder: Path) -> None:
         """,
     )
     np.testing.assert_allclose(scene.near, np.linspace(0, 0.05, 1_000), atol=1e-6)
+    assert scene.near_at == 120_000
     assert scene.response is not None
     assert len(scene.response) == 3_000
     assert scene.delay == 3_000

@@ -97,7 +97,7 @@ class Room:
         self._rate = 1 + scene.drift_ppm * 1e-6
         self._slot: Slot = scene.slot
         self._noise = scene.noise
-        self._said: list[tuple[int, NDArray[np.float32]]] = [(0, scene.near)] if len(scene.near) else []
+        self._said: list[tuple[int, NDArray[np.float32]]] = [(scene.near_at, scene.near)] if len(scene.near) else []
         self._users = 0
         self._key: tuple[Path, float] | None = None
         self.heard = max(0, self._frame() - RING_FRAMES)

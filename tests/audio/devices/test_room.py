@@ -142,13 +142,14 @@ def test_a_response_is_heard_as_a_room_of_its_own(tmp_path: Path) -> None:
 
 def test_a_person_is_heard_on_time_and_the_noise_at_its_level(tmp_path: Path) -> None:
     write_wav(tmp_path / "near.wav", noise(24_000, 5), RATE, bits=32)
-    home = Home(tmp_path, 'near = "near.wav"\nnear_gain_db = -20\nnoise = -60')
+    home = Home(tmp_path, 'near = "near.wav"\nnear_at_s = 0.1\nnear_gain_db = -20\nnoise = -60')
     home.room().say(np.full(960, 0.25), at_s=1.0)
     heard = home.run(noise(0), 20.0)
     near = np.concatenate([one.near for one in home.stretches])
-    np.testing.assert_allclose(near[:24_000], noise(24_000, 5) / 2**31 / 10, atol=1e-8)
+    np.testing.assert_allclose(near[4_800:28_800], noise(24_000, 5) / 2**31 / 10, atol=1e-8)
     assert (near[48_000:48_960] == 0.25).all()
-    assert not near[24_000:48_000].any()
+    assert not near[:4_800].any()
+    assert not near[28_800:48_000].any()
     assert level(heard[96_000:]) == pytest.approx(-60, abs=0.5)
     np.testing.assert_allclose(heard - np.concatenate([one.noise for one in home.stretches]), near, atol=1e-9)
 
