@@ -1,6 +1,6 @@
 """How loud the device is: what people set, under a cap, quieter at night, and loud enough for an alarm.
 
-    loudness = Loudness(lambda: config, memory, engine=engine, publish=reports.publish, clock_is_set=..., limit=...)
+    loudness = Loudness(lambda: config, memory, engine=engine, publish=reports.publish, clock_is_set=...)
     loudness.set(80, by="ctl")      # Change(volume=70, note="The volume is now 70, the loudest this device may be ...")
     loudness.step(-1, by="knob")    # one detent
     loudness.ring(on=True)          # an alarm begins to ring
@@ -10,7 +10,7 @@
 
 Four rules, the first one the strongest:
 
-1. The cap: never louder than `audio.volume_max`, nor than what `limit` gives, whoever asks and whatever rings.
+1. The cap: never louder than `audio.volume_max`, whoever asks and whatever rings.
 2. While an alarm rings, at least `audio.alarm_volume`, day and night, and whatever is set meanwhile.
 3. Within `audio.quiet_hours` at most `audio.quiet_volume`, until somebody sets a volume: then that, as long as these
    hours last. When they end, the volume of the day returns as it was. A restart within the hours forgets what was set
@@ -84,7 +84,6 @@ class Loudness:
         publish: Tells watchers: event `volume` with `volume` and `by` (ctl, tool, knob, hours, config).
         clock_is_set: Says whether the wall clock can be trusted.
         may_tick: Says whether a cue disturbs nobody; False while a person is being listened to.
-        limit: Gives the loudest that the loudspeaker bears, as measured, 1 to 100.
         wall: The wall clock, seconds since 1970.
         zone: Gives the device's time zone.
     """
@@ -98,7 +97,6 @@ class Loudness:
         publish: Callable[..., None] = lambda _event, **_fields: None,
         clock_is_set: Callable[[], bool] | None = None,
         may_tick: Callable[[], bool] = lambda: True,
-        limit: Callable[[], int] = lambda: LOUDEST,
         wall: Callable[[], float] = time.time,
         zone: Callable[[], tzinfo] = system_zone,
     ) -> None:
@@ -108,7 +106,6 @@ class Loudness:
         self._publish = publish
         self._clock_is_set = clock_is_set or (lambda: wall() >= EARLIEST)
         self._may_tick = may_tick
-        self._limit = limit
         self._wall = wall
         self._read_zone = zone
         self._zone = zone()
@@ -130,7 +127,7 @@ class Loudness:
     @property
     def cap(self) -> int:
         """The loudest that is allowed now, 1 to 100."""
-        return min(self._config().audio.volume_max, self._limit())
+        return self._config().audio.volume_max
 
     @property
     def volume(self) -> int:
@@ -156,8 +153,7 @@ class Loudness:
         self._tell(by)
         if volume <= cap:
             return Change(self.volume)
-        why = "audio.volume_max" if cap == self._config().audio.volume_max else "more would distort, as measured"
-        return Change(self.volume, f"The volume is now {cap}, the loudest this device may be ({why}).")
+        return Change(self.volume, f"The volume is now {cap}, the loudest this device may be (audio.volume_max).")
 
     def step(self, steps: int, *, by: By = "knob") -> Change:
         """Turn it up by so many steps, or down if negative."""

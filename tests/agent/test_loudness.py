@@ -42,7 +42,6 @@ class Device:
         self.memory = Memory(StateFile(folder), faults=dict, tell=lambda _event: None)
         self.wall = wall
         self.zone = BERLIN
-        self.limit = 100
         self.listened_to = False
         self.queue_ms = self.prompt_ms = 0.0
         self.sound = -1
@@ -63,7 +62,6 @@ class Device:
             engine=self,
             publish=lambda _event, **fields: self.events.append((fields["volume"], fields["by"])),
             may_tick=lambda: not self.listened_to,
-            limit=lambda: self.limit,
             wall=lambda: self.wall,
             zone=lambda: self.zone,
         )
@@ -122,9 +120,6 @@ def test_asking_for_more_than_the_cap_gives_the_cap_and_says_so(tmp_path: Path, 
         change = device.loudness.set(90, by=by)
         assert change == Change(70, "The volume is now 70, the loudest this device may be (audio.volume_max).")
         assert device.sound == 70
-        device.limit = 65
-        assert "65, the loudest this device may be (more would distort" in device.loudness.set(70, by=by).note
-        assert device.sound == 65
         for wrong in (-1, 101):
             with pytest.raises(ValueError, match="from 0 to 100"):
                 device.loudness.set(wrong, by=by)
@@ -348,7 +343,7 @@ _CALLS = st.lists(
         st.tuples(st.just("set"), st.integers(0, 100)),
         st.tuples(st.just("step"), st.integers(-3, 3)),
         st.tuples(st.just("hour"), st.integers(0, 23)),
-        st.tuples(st.sampled_from(["volume_max", "limit"]), st.integers(1, 100)),
+        st.tuples(st.just("volume_max"), st.integers(1, 100)),
         st.tuples(st.sampled_from(["volume", "alarm_volume", "quiet_volume"]), st.integers(0, 100)),
         st.tuples(st.just("ring"), st.booleans()),
         st.tuples(st.just("sure"), st.booleans()),
@@ -376,8 +371,6 @@ class World:
             case "ring":
                 self.ringing = value
                 self.device.loudness.ring(on=value)
-            case "limit":
-                self.device.limit = value
             case "hour" | "sure":
                 setattr(self, call, value)
             case _:
@@ -401,7 +394,7 @@ def test_whatever_is_asked_the_rules_hold(
         for call, value in calls:
             world.do(call, value)
             asked = world.quiet and (asked or call in {"set", "step"})
-            cap = min(audio.volume_max, device.limit)
+            cap = audio.volume_max
             assert device.sound <= cap
             assert device.sound == min(cap, max(loudness.volume, audio.alarm_volume if world.ringing else 0))
             if not world.quiet:
