@@ -91,7 +91,7 @@ def verdict(session: Session) -> str:
                 "The echo cannot be removed. The device listens only while it is quiet: interrupt it with the button."
             )
         case _ if not good(proposal):
-            return "The echo can be removed, but it is loud: people will often have to interrupt it twice."
+            return "The echo can be removed, but it is loud: people will often have to interrupt it more than once."
         case _:
             return "The echo can be removed. People can interrupt it by talking."
 

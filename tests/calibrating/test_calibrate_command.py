@@ -102,10 +102,13 @@ def test_a_microphone_that_is_overdriven_lowers_the_volume(tmp_path: Path) -> No
     assert 47 <= calibrated(site).volume_max < 80
 
 
-def test_speech_far_under_the_echo_is_not_asked_of_a_canceller(tmp_path: Path) -> None:
+def test_speech_far_under_the_echo_is_not_asked_of_a_canceller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     site = Site(tmp_path, echo_gain_db=-2, noise=-82, audio="mic_gain_db = 36.0")
     assert site.run(*QUICK) == 0
     assert calibrated(site).echo == "half-duplex"
+    assert "interrupt it with the button" in capsys.readouterr().out
 
 
 def test_a_dead_microphone_is_told_and_nothing_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +141,33 @@ def test_the_slot_of_the_microphone_is_found(tmp_path: Path, slot: str, channel:
     site = Site(tmp_path, slot=slot, noise=-78, echo_gain_db=-30)
     assert site.run(*QUICK) == 0
     assert calibrated(site).mic_channel == channel
+
+
+class Cheap:
+    """A microphone in the right slot, with a ghost of it in the left one, both far off zero."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self.name, self.ring_ms = device.name, device.ring_ms
+
+    def read(self, into: Any) -> int:
+        xruns = int(self._device.read(into))
+        into[:, 0] = into[:, 1] >> 3
+        into += round(0.02 * 2**31)
+        return xruns
+
+    def close(self) -> None:
+        self._device.close()
+
+
+def test_neither_a_ghost_in_the_other_slot_nor_an_offset_misleads(tmp_path: Path) -> None:
+    site = Site(tmp_path, worn=Cheap, slot="right", noise=-78, echo_gain_db=-30, delay_ms=37)
+    assert site.run(*QUICK) == 0
+    found = calibrated(site)
+    assert found.mic_channel == "right"
+    assert found.delay_ms == pytest.approx(37, abs=1)
+    assert found.echo_gain_db == pytest.approx(-30, abs=1)
+    assert found.noise_dbfs == pytest.approx(-80, abs=2)
 
 
 def test_noise_does_not_hide_the_echo_but_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
