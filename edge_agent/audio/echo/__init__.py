@@ -20,10 +20,10 @@ from __future__ import annotations
 from typing import Literal
 
 from edge_agent.audio.echo.canceller import MAX_DELAY_MS, Canceller
-from edge_agent.audio.echo.halfduplex import TAIL_MS, HalfDuplex
+from edge_agent.audio.echo.halfduplex import MAX_TAIL_MS, TAIL_MS, HalfDuplex
 from edge_agent.errors import DeviceError, Fault
 
-__all__ = ["MAX_DELAY_MS", "TAIL_MS", "Canceller", "HalfDuplex", "Kind", "Policy", "open_canceller"]
+__all__ = ["MAX_DELAY_MS", "MAX_TAIL_MS", "TAIL_MS", "Canceller", "HalfDuplex", "Kind", "Policy", "open_canceller"]
 
 Policy = Literal["software", "hardware", "half-duplex", "off"]
 Kind = Literal["auto", "aec3", "speex"]
@@ -42,15 +42,19 @@ def open_canceller(
     Args:
         policy: see the table above.
         kind: the software to use; `auto` takes the first that can be loaded of AEC3 and speex.
-        delay_ms: how much later the echo appears in the microphone than in the reference, 0 to 500 ms. AEC3 finds it
-            by itself; speex needs it.
-        tail_ms: half-duplex only: how long the echo can be heard after that, 0 to 2000 ms.
-        echo_gain_db: half-duplex only: power of the echo over its sound in the reference; None: it is learned.
+        delay_ms: how much later the echo appears in the microphone than in the reference. AEC3 finds it by itself;
+            speex needs it.
+        tail_ms: half-duplex only: how long after that the echo is 30 dB down.
+        echo_gain_db: half-duplex only: power of the echo in `near`, the microphone's gain included, over its sound in
+            `far`; None: nothing was calibrated, and it is learned.
+
+    Times come from a measurement, so what cannot be (an echo before its sound) counts as the nearest that can.
 
     Raises:
         DeviceError: `software`, and the library of that kind, or of any, cannot be loaded.
-        ValueError: a delay or tail outside its range.
     """
+    delay_ms = min(max(delay_ms, 0.0), MAX_DELAY_MS)
+    tail_ms = min(max(tail_ms, 0.0), MAX_TAIL_MS)
     match policy:
         case "hardware" | "off":
             return None

@@ -6,7 +6,7 @@
     clean = feed.process(near, far)             # the library gets sound, and never a muted microphone
 
 A muted microphone gives exact zeros, which no microphone gives otherwise. A canceller that hears zeros while an answer
-plays learns a room without echo and without noise; AEC3 then gates the first words after the mute for ten seconds. So
+plays learns a room without echo and without noise; AEC3 then swallows the beginnings of sentences for seconds. So
 `Feed` keeps frames of zeros away from the library and returns zeros in their place. When sound comes back, the library
 first gets the loudspeaker's last 320 ms, whose echo may still be under way, beside noise as loud as the room's was;
 what it makes of that is thrown away, and with it what it still held from before the mute.

@@ -39,6 +39,9 @@ from edge_agent.audio.echo.frames import FRAME, Frames
 TAIL_MS = 300.0
 """Uncalibrated: output ring, room and a margin."""
 
+MAX_TAIL_MS = 2_000.0
+"""The longest echo that is believed: a church's."""
+
 _UNIT_MS = 10.0
 _LEAD_UNITS = 2  # the echo may come this much before the delay told
 _FLAT_UNITS = 4  # and this much after it at its full power
@@ -72,8 +75,8 @@ class HalfDuplex:
     """How much later a sound leaves than it went in."""
 
     def __init__(self, *, delay_ms: float = 0.0, tail_ms: float = TAIL_MS, echo_gain_db: float | None = None) -> None:
-        if not 0 <= tail_ms <= 2_000:
-            msg = f"an echo of {tail_ms:g} ms cannot be; 0 to 2000 ms can"
+        if not 0 <= tail_ms <= MAX_TAIL_MS:
+            msg = f"an echo of {tail_ms:g} ms cannot be; 0 to {MAX_TAIL_MS:g} ms can"
             raise ValueError(msg)
         self._tail_units = math.ceil(tail_ms / _UNIT_MS) + 1  # the first and last 10 ms of an echo are broken ones
         self._start = math.inf if echo_gain_db is None else max(_LEAST_COUPLING, 10 ** (echo_gain_db / 10))

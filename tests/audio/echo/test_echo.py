@@ -6,6 +6,7 @@ import sys
 from typing import get_args
 
 import pytest
+from echoes import scene
 
 from edge_agent.audio.echo import Canceller, HalfDuplex, Policy, open_canceller, speex
 from edge_agent.audio.echo.aec3 import Aec3
@@ -76,6 +77,9 @@ def test_all_of_them_answer_the_same_three_calls() -> None:
 
 
 @pytest.mark.parametrize("policy", ["software", "half-duplex"])
-def test_an_impossible_delay_is_refused(policy: Policy) -> None:
-    with pytest.raises(ValueError, match="0 to 500 ms"):
-        open_canceller(policy, delay_ms=-5)
+@pytest.mark.parametrize("ms", [-5.0, 5_000.0])
+def test_a_measurement_that_cannot_be_true_does_not_keep_the_device_from_starting(policy: Policy, ms: float) -> None:
+    canceller = open_canceller(policy, delay_ms=ms, tail_ms=ms)
+    assert canceller is not None
+    heard = scene(12.0)
+    assert len(canceller.process(heard.near[:320], heard.far[:320])) == 320
