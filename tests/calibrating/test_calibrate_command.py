@@ -93,6 +93,7 @@ def test_a_distorting_loudspeaker_lowers_the_volume(tmp_path: Path, capsys: pyte
     found = calibrated(site)
     assert 47 < found.volume_max < 80
     assert 0.08 < found.distortion <= 0.1
+    assert found.echo_gain_db == pytest.approx(-40, abs=1)  # of speech, which is far below the tone's limit
     assert "distortion 2" in capsys.readouterr().out  # 20 to 29 % at volume 100
 
 

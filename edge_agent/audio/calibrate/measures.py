@@ -7,7 +7,7 @@ Levels are RMS in dBFS of the microphone before any gain, between 100 Hz and 7.5
 wave is 0). Gains go from the digital loudspeaker to the digital microphone, both at full scale 1.
 
 Pure. The active level of speech follows ITU-T P.56 in spirit: the mean power of the frames that are less than 15.9 dB
-below that mean; frames of 20 ms here instead of an envelope.
+below that mean, and of the 200 ms after each; frames of 20 ms here instead of an envelope.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ FOUND_DB: Final = 20.0
 ANSWER_DBFS: Final = -20.0
 """Assumed active level of an answer at volume 100: that of speech mastered for telephones and radio."""
 
+_ANSWER_UNDER_SWEEP_DB: Final = ANSWER_DBFS - (20 * math.log10(SWEEP_PEAK / math.sqrt(2)))
 _DEAD: Final = 2**31 * 10 ** (-105 / 20)  # RMS; the quietest 24-bit microphones make -90 dBFS of noise by themselves
 _ALIKE_DB: Final = 6.0  # slots nearer than this both carry a microphone; a ghost of the other slot is fainter
 _FULL: Final = 32_767 << 16  # full scale of a 16-bit device too
 _PLAIN: Final = 0.10  # distortion up to which a sweep tells how loud the echo of quieter sound is
 _FRAME: Final = sweep.RATE_HZ // 50
 _ACTIVE_MARGIN: Final = 10 ** (-15.9 / 10)
+_HANG_FRAMES: Final = 10  # 200 ms: pauses within words belong to speech
 _LEAST_SPEECH_S: Final = 1.0  # active time: less is a cough, a step or a door
 _LEAST_OVER_NOISE_DB: Final = 6.0
 
@@ -105,23 +107,30 @@ class Measured:
         return [one for one in self.sweeps if one.found and not one.clipped]
 
     def gain_at(self, volume: int) -> float:
-        """Return `echo_gain_db` at a volume: a loudspeaker at its limit gives less than it is asked for."""
-        return self._between(volume, [one.gain_db for one in self.clean()], self.echo_gain_db)
+        """Return `echo_gain_db` of an answer at a volume, whose level is less than that of a sweep."""
+        return self._gain(decibels(volume) + _ANSWER_UNDER_SWEEP_DB)
+
+    def peak_gain_at(self, volume: int) -> float:
+        """Return the gain of an answer's peaks at a volume: a loudspeaker at its limit gives less of them."""
+        return self._gain(decibels(volume))
 
     def distortion_at(self, volume: int) -> float:
-        """Return harmonic distortion at a volume, share of 1."""
+        """Return harmonic distortion of an answer's peaks at a volume, share of 1."""
         levels = [20 * math.log10(max(one.distortion, 1e-5)) for one in self.clean()]
-        return 10 ** (self._between(volume, levels, -100.0) / 20)
+        return 10 ** (self._between(decibels(volume), levels, -100.0) / 20)
 
     def echo_dbfs(self, volume: int) -> float:
         """Return the level of an answer's echo in the microphone at a volume."""
         return ANSWER_DBFS + decibels(volume) + self.gain_at(volume)
 
-    def _between(self, volume: int, values: list[float], otherwise: float) -> float:
-        """Draw straight lines over decibels between the clean sweeps, level beyond them."""
+    def _gain(self, db: float) -> float:
+        return self._between(db, [one.gain_db for one in self.clean()], self.echo_gain_db)
+
+    def _between(self, db: float, values: list[float], otherwise: float) -> float:
+        """Draw straight lines over the decibels of the clean sweeps' volumes, level beyond them."""
         if not values:
             return otherwise
-        return float(np.interp(decibels(volume), [decibels(one.volume) for one in self.clean()], values))
+        return float(np.interp(db, [decibels(one.volume) for one in self.clean()], values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +185,7 @@ def speech(microphone: NDArray[np.int32], measured: Measured) -> Speech | None:
     noise = max(10 ** (measured.noise_dbfs / 10), float(np.percentile(power, 10)) if len(power) else 0.0)
     threshold = noise * 10 ** (_LEAST_OVER_NOISE_DB / 10)
     for _ in range(20):  # it settles within a few rounds
-        active = power[power > threshold]
+        active = power[_held(power > threshold)]
         if len(active) * _FRAME < _LEAST_SPEECH_S * sweep.RATE_HZ:
             return None
         wanted = max(noise * 10 ** (_LEAST_OVER_NOISE_DB / 10), float(active.mean()) * _ACTIVE_MARGIN)
@@ -185,6 +194,13 @@ def speech(microphone: NDArray[np.int32], measured: Measured) -> Speech | None:
         threshold = wanted
     level = 10 * math.log10(max(float(active.mean()) - noise, 1e-14))
     return Speech(level, len(active) * _FRAME / sweep.RATE_HZ, _clipped(slot))
+
+
+def _held(loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n,) True where a frame or one of the `_HANG_FRAMES` before it was loud."""
+    counted = np.convolve(loud, np.ones(_HANG_FRAMES + 1))[: len(loud)]
+    found: NDArray[np.bool_] = counted > 0.5
+    return found
 
 
 def _side(programme: Programme, take: Take, side: int, *, alive: bool) -> list[Heard]:

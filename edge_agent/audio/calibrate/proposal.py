@@ -105,7 +105,7 @@ def propose(measured: Measured, spoken: Speech | None, *, loudest: int, gain_db:
         if echo == "half-duplex":
             volume, reasons["volume_max"] = _volume_alone(measured, loudest)
         gain, reasons["mic_gain_db"] = for_speech, _gain_reason(spoken, speech_dbfs)
-        peaks = decibels(volume) + measured.gain_at(volume)
+        peaks = decibels(volume) + measured.peak_gain_at(volume)
         if echo == "software" and peaks + gain > -_HEADROOM_DB:
             gain = -_HEADROOM_DB - peaks
             reasons["mic_gain_db"] = (
