@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.audio.echopath import RATE_HZ, REACH, Convolver, EchoPath, distort, pink_loop
+from edge_agent.audio.echopath import RATE_HZ, REACH, Convolver, EchoPath, _Timeline, distort, pink_loop
 
 BLOCK = 960
 
@@ -79,6 +79,36 @@ def test_the_ring_forgets_only_what_can_no_longer_be_heard() -> None:
     assert not path.hear(499 * RATE_HZ, RATE_HZ + 4_800).any()
     np.testing.assert_array_equal(path.hear(500 * RATE_HZ + 4_800, BLOCK), sound[:BLOCK])
     assert not path.hear(510 * RATE_HZ, RATE_HZ).any()
+
+
+@given(
+    moves=st.lists(
+        st.tuples(st.sampled_from(["write", "cut", "skip"]), st.integers(0, 90), st.integers(0, 40)), max_size=30
+    )
+)
+def test_the_timeline_gives_back_what_was_written_last_or_silence(moves: list[tuple[str, int, int]]) -> None:
+    size = 64
+    timeline, there = _Timeline(size), dict[int, float]()
+    end, highest, value = 0, 0, 0.0
+    for move, count, back in moves:
+        if move == "skip":
+            end += count
+            continue
+        at = max(0, end - back)
+        there = {position: one for position, one in there.items() if position < at}
+        if move == "cut":
+            timeline.cut(at)
+            end = at
+            continue
+        samples = value + 1 + np.arange(count, dtype=np.float64)
+        timeline.write(at, samples)
+        there |= dict(zip(range(at, at + count), samples.tolist(), strict=True))
+        end, value = at + count, value + count
+        highest = max(highest, end)
+    first, last = max(0, highest - 200), highest + 50
+    for position, real in zip(range(first, last), timeline.read(first, last).tolist(), strict=True):
+        want = there.get(position, 0.0)
+        assert real == want or (real == 0.0 and position < highest - size), position
 
 
 @pytest.mark.parametrize("taps", [1, 700, 960, 961, 9_600])
@@ -169,6 +199,13 @@ def test_a_drift_is_followed_between_the_frames_for_a_minute(ppm: float) -> None
         if at % (10 * RATE_HZ) == 0:
             when = (np.arange(at, at + BLOCK) - 960) * (1 + ppm * 1e-6)
             np.testing.assert_allclose(echo, tone(frequency, 0, when), atol=3e-5)
+
+
+def test_a_drifting_loudspeaker_is_distorted_too() -> None:
+    path = EchoPath(delay=100, drift_ppm=-200, distortion=0.8)
+    path.play(0, 2 * tone(300, 20_000))
+    want = distort(2 * tone(300, 0, (np.arange(5_000, 15_000) - 100) * (1 - 2e-4)), 0.8)
+    np.testing.assert_allclose(heard(path, 15_000)[5_000:], want, atol=1e-4)
 
 
 @pytest.mark.parametrize("hz", [200, 4_000, 12_000, 16_000])
