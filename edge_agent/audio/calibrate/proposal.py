@@ -107,12 +107,12 @@ def propose(measured: Measured, spoken: Speech | None, *, loudest: int, gain_db:
         gain, reasons["mic_gain_db"] = for_speech, _gain_reason(spoken, speech_dbfs)
         peaks = decibels(volume) + measured.peak_gain_at(volume)
         if echo == "software" and peaks + gain > -_HEADROOM_DB:
-            gain = -_HEADROOM_DB - peaks
+            gain = _allowed_gain(-_HEADROOM_DB - peaks)
             reasons["mic_gain_db"] = (
                 f"More would clip the peaks of the echo at volume {volume}; "
                 f"speech comes to {speech_dbfs + gain:.0f} dBFS instead of {SPEECH_DBFS:.0f}."
             )
-    gain = math.floor(2 * min(max(gain, _GAIN_DB[0]), _GAIN_DB[1])) / 2
+    gain = _allowed_gain(gain)
     return Proposal(
         mic_gain_db=gain,
         mic_channel=measured.channel,
@@ -216,6 +216,11 @@ def _policy(measured: Measured, speech_dbfs: float, volume: int) -> tuple[Echo, 
     if ser < LEAST_SER_DB:
         return "software", "The program can remove the echo, but it is so loud that interruptions will often be missed."
     return "software", "The echo is clean and not too loud: the program can remove it, and people can interrupt."
+
+
+def _allowed_gain(db: float) -> float:
+    """Return a gain as the setting takes it, in steps of half a decibel, never more than asked for above its least."""
+    return math.floor(2 * min(max(db, _GAIN_DB[0]), _GAIN_DB[1])) / 2
 
 
 def _loudest(fits: Callable[[int], bool], loudest: int) -> int:
