@@ -20,6 +20,7 @@ import acoustics
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.echo import open_canceller
 from edge_agent.audio.wavfile import resample
 from edge_agent.wake import Heard, WakeDetector, find
 
@@ -55,6 +56,10 @@ OTHER_TALK = (
 )
 """The first six sound like the words; nobody calls the device in any of them."""
 
+_ANSWER = (
+    "The kettle was put on at seven, and the whole house smelled of toast before anyone had said a word. "
+    "There are three trains in the morning, two of them stop at the harbour, and the last is the fastest by far."
+)
 _BEFORE_S, _AFTER_S = 1.0, 1.0
 
 
@@ -125,6 +130,49 @@ def false_accepts(word: str, voices: Sequence[tuple[str, int]], *, room: bool, s
     return Score(said, hits, 0, ())
 
 
+def during_answer(word: str, voices: Sequence[tuple[str, int]], *, ser_db: float, ducked: bool) -> Score:
+    """Say a word 4 s into an answer of the device, whose echo is louder by -ser_db, on AEC3's output.
+
+    `ducked`: the answer falls by 18 dB 200 ms into the word, as it does where the device suspects a voice.
+
+    Only what fires from the word's beginning on counts as a hit; what fires before counts in `twice`.
+    """
+    rate = acoustics.RATE_HZ
+    detector = WakeDetector([find(word)])
+    answer = acoustics.speech(_ANSWER, voice="en-us", dbfs=-22)
+    beside = acoustics.image_rir((5.0, 4.0, 2.5), rt60_s=0.4, source_m=(1.38, 1.7, 1.0), mic_m=(1.3, 1.7, 1.0))
+    beside = np.concatenate((np.zeros(round(0.06 * rate)), beside))
+    hits, early, late = 0, 0, []
+    for voice, wpm in voices:
+        said = acoustics.speech(PHRASES[word], voice=voice, wpm=wpm, dbfs=-26)
+        begin, count = 4 * rate, 4 * rate + len(said) + rate
+        far = answer[:count].copy()
+        if ducked:
+            far[begin + rate // 5 :] *= 10 ** (-18 / 20)
+        person = np.concatenate((np.zeros(begin), said, np.zeros(count - begin - len(said))))
+        person, loud, echo = (
+            acoustics.convolve(*pair) for pair in ((person, _room()), (answer[:count], beside), (far, beside))
+        )
+        person *= 10 ** ((-32 - acoustics.active_level(person)) / 20)
+        echo /= acoustics.to_ser(person, loud, ser_db)
+        near = person + echo + acoustics.pink(count / rate, dbfs=-62, seed=7)[:count]
+        canceller = open_canceller("software")
+        assert canceller is not None
+        clean = canceller.process(*(_at_16k(one) for one in (near, far)))
+        fired = [at for at, heard in listen(detector, clean) if heard.fired]
+        hit = [at for at in fired if at >= 4 * RATE]
+        hits += bool(hit)
+        early += len(fired) - len(hit)
+        late += [(at - (begin + len(said)) / rate * RATE) / RATE * 1e3 for at in hit[:1]]
+    return Score(len(voices), hits, early, tuple(late))
+
+
+def _at_16k(sound: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Return whole blocks of int16 at 16 kHz."""
+    found = np.clip(np.rint(resample(sound.astype(np.float32), acoustics.RATE_HZ, RATE) * 32768), -32768, 32767)
+    return found[: len(found) // 160 * 160].astype(np.int16)
+
+
 @functools.cache
 def _room() -> NDArray[np.float64]:
     return acoustics.image_rir((5.0, 4.0, 2.5), rt60_s=0.4, source_m=(3.7, 2.3, 1.5), mic_m=(1.3, 1.7, 1.0))
@@ -154,6 +202,17 @@ def tables() -> Iterator[str]:
             false = [false_accepts(word, ESPEAK[::2] + FLITE, room=True, sensitivity=sensitivity)]
             cells += [f"{heard.hits}/{heard.said}", f"{false[0].hits}/{false[0].said}"]
         yield f"| {sensitivity} | {' | '.join(cells)} |"
+    yield ""
+    yield "| speech over echo | okay_nabu, answer goes on | answer is ducked | alexa, answer goes on | ducked | false |"
+    yield "|---|---|---|---|---|---|"
+    for ser_db in (0, -5, -10, -20):
+        both = [
+            during_answer(word, ESPEAK + FLITE, ser_db=ser_db, ducked=ducked)
+            for word in ("okay_nabu", "alexa")
+            for ducked in (False, True)
+        ]
+        cells = [*(f"{one.hits}/{one.said}" for one in both), str(sum(one.twice for one in both))]
+        yield f"| {ser_db} dB | {' | '.join(cells)} |"
     yield ""
     yield "| words | 20 ms blocks | 40 ms | 100 ms |"
     yield "|---|---|---|---|"

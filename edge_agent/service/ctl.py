@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from edge_agent.service.verbs import VERBS
 from edge_agent.service.watchview import View, clip, value
 
 _STATUS_ORDER = (
-    "state", "why", "mode", "muted", "light", "turn_open", "connected", "volume", "fault",
+    "state", "why", "mode", "muted", "muted_by", "light", "turn_open", "connected", "volume", "fault",
     "audio_s", "capture_s", "xruns", "t",
 )  # fmt: skip
 
@@ -87,6 +88,9 @@ def readable_answer(verb: str, answer: dict[str, Any]) -> Iterator[str]:
     if verb == "timers" and isinstance(fields.get("timers"), list):
         yield from _timers(fields["timers"], fields.get("missed", []))
         return
+    if verb == "wake-log" and isinstance(fields.get("heard"), list):
+        yield from _wake_log(fields["heard"])
+        return
     if not fields:
         yield "done"
         return
@@ -106,6 +110,15 @@ def _timers(timers: list[dict[str, Any]], missed: list[dict[str, Any]]) -> Itera
         yield f"{one['name']:{width}}  {one['kind']}  {when}{', at ' + one['at'] if one['at'] else ''}"
     for one in missed:
         yield f"{one['name']:{width}}  {one['kind']}  missed{', at ' + one['at'] if one['at'] else ''}"
+
+
+def _wake_log(heard: list[dict[str, Any]]) -> Iterator[str]:
+    if not heard:
+        yield "nothing was heard, and nothing nearly"
+    width = max((len(one["word"]) for one in heard), default=0)
+    for one in heard:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["at"]))
+        yield f"{at}  {one['word']:{width}}  {one['score']:.2f}  {one['outcome'] if one['fired'] else 'near miss'}"
 
 
 def _length(seconds: int) -> str:

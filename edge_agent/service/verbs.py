@@ -62,6 +62,7 @@ VERBS: dict[str, Verb] = {
         ),
         Verb("timers", "Show the timers and alarms that are set, and those that were missed in the last day."),
         Verb("cancel", "Take back a timer or an alarm, or stop it.", (Parameter("name", str, "its name"),)),
+        Verb("wake-log", "Show when a wake word was heard lately, or nearly, how surely, and what came of it."),
         Verb("look", "Take a picture and send it to the model."),
         Verb("watch", "Stream what happens, one JSON object per event, until the connection is closed."),
         Verb("metrics", "Latencies, counters and memory, as Prometheus text."),

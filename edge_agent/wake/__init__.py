@@ -18,7 +18,7 @@ the log (`WakeLog`).
 - "wake" and "stop" do not wait for each other: "okay nabu, stop" is two hits.
 - A model that fails while it runs is dropped with a line in the log; sound goes on.
 
-Costs per second of sound, blocks of 20 ms, on one x86-64 core: 1.5 ms for one word, 2.6 ms for three; 7 MB of memory.
+Costs on one x86-64 core: 2 ms of processor per second of sound with one word, 3 to 4 ms with three; 4 MB of memory.
 Nothing of the sound is kept beyond 1.5 s, and that only as what a model remembers.
 
 `models` says what a file must look like, `tflite` how models are run and tried.

@@ -63,7 +63,7 @@ def cutoff_for(own: float, sensitivity: float) -> float:
 
 
 class WakeDetector:
-    """Listens for words. Belongs to one thread; 1.5 ms of processor per second of sound with one word.
+    """Listens for words. Belongs to one thread.
 
     Args:
         words: models of wake words, at least one unless there is a `stop`.

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ _TIMERS = {
     ],
     "missed": [{"name": "oven", "kind": "alarm", "at": "2026-11-22 11:00:00+01:00"}],
 }
+_HEARD = {
+    "heard": [
+        {"at": 1_763_800_000.5, "t": 9.5, "word": "Okay Nabu", "kind": "wake", "score": 0.912, "fired": True,
+         "outcome": "nobody spoke"},
+        {"at": 1_763_800_060.0, "t": 69.0, "word": "Alexa", "kind": "wake", "score": 0.5, "fired": False,
+         "outcome": ""},
+    ]
+}  # fmt: skip
 _EVENTS = [
     {"event": "state", "t": 1.0, "audio_s": 0.5, "state": "listening", "why": "pressed"},
     {"event": "level", "t": 1.1, "mic_dbfs": -30.0, "speaker_dbfs": float("-inf"), "clipped": True},
@@ -75,6 +84,8 @@ class _Daemon:
             return _STATUS
         if request["do"] == "timers":
             return _TIMERS
+        if request["do"] == "wake-log":
+            return _HEARD
         if request["do"] == "metrics":
             return {"text": "edge_agent_turns_total 3\n", "figures": {}}
         if request["do"] == "look":
@@ -124,6 +135,24 @@ def test_refusals_are_sentences_on_stderr_and_exit_1(daemon: _Daemon, capsys: py
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == ["The camera is off.", "volume must be a whole number from 0 to 100"]
+
+
+def test_a_person_reads_the_wake_log(
+    daemon: _Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        assert _ctl("--socket", str(daemon.path), "wake-log") == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert capsys.readouterr().out.splitlines() == [
+        "2025-11-22 09:26:40  Okay Nabu  0.91  nobody spoke",
+        "2025-11-22 09:27:40  Alexa      0.50  near miss",
+    ]
+    nothing = list(ctl.readable_answer("wake-log", {"ok": True, "heard": []}))
+    assert nothing == ["nothing was heard, and nothing nearly"]
 
 
 def test_a_person_reads_the_timers(daemon: _Daemon, capsys: pytest.CaptureFixture[str]) -> None:

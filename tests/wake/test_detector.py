@@ -16,6 +16,7 @@ from wakewords import ESPEAK, FLITE, RATE, listen, utterance
 
 from edge_agent.errors import ConfigError
 from edge_agent.wake import Heard, Model, WakeDetector, cutoff_for, find
+from edge_agent.wake.detector import _quantize
 from edge_agent.wake.tflite import Interpreter, Unusable
 
 NABU = find("okay_nabu")
@@ -197,6 +198,13 @@ def test_a_model_that_fails_while_it_runs_is_dropped_and_the_others_go_on(
     assert [record.message for record in caplog.records] == [
         "The wake word Alexa is not listened for any more: it fails while it runs. Restart the device."
     ]
+
+
+def test_features_out_of_a_models_range_are_clipped() -> None:
+    """A shriek must not turn into silence by running over the edge of 8 bits."""
+    rows = np.array([[-9.0, 0.0, 12.75, 26.0, 99.0]])
+    assert _quantize(rows, "int8", 0.1, -128).view(np.int8).tolist() == [[-128, -128, 0, 127, 127]]
+    assert _quantize(rows, "uint8", 0.1, 10).tolist() == [[0, 10, 138, 255, 255]]
 
 
 def test_a_missing_front_end_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,12 @@ def test_ones_own_model_by_either_of_its_files(own: Path, ending: str) -> None:
     WakeDetector([model]).close()
 
 
+def test_the_description_in_the_docs_is_accepted(own: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/wake.md").read_text()
+    own.write_text(page.partition("```json\n")[2].partition("```")[0])
+    assert find(str(own)).word == "Hey Museum"
+
+
 def test_several_words_of_both_kinds(own: Path) -> None:
     assert [model.word for model in find_all(f"okay_nabu , {own}")] == ["Okay Nabu", "Hey Museum"]
     assert find_all("") == find_all("  ") == []
