@@ -148,7 +148,9 @@ class Device:
                 "mic_channel": "left",
                 "cues": False,
                 "volume": 100,
+                "echo": "off",  # people say noise, and nothing comes back
             },
+            "conversation": {"follow_up_s": 0.0},  # noise is no speech to a detector
             "panel": {"pins": "mock"},
             "tools": {"folder": str(folder / "no-tools")},
             "control": {"socket": str(folder / "c.sock")},

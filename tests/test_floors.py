@@ -38,6 +38,7 @@ PURE = [
     "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words", "wake.log",
     "audio.calibration", "audio.calibrate.sweep", "audio.calibrate.programme", "audio.calibrate.measures",
     "audio.calibrate.proposal", "calibrating.report",
+    "audio.farend", "audio.nearend", "audio.reference", "audio.bargein", "audio.echo.trusted",
     "audio.echo.canceller", "audio.echo.frames", "audio.echo.halfduplex", "audio.echopath",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""
@@ -60,7 +61,7 @@ SEPARATE = {"simulator": {"live", "conversation", "audio", "agent", "demo"}}
 
 HEAVY = {
     "pyaudio", "gpiozero", "picamera2", "rich", "matplotlib", "pocketsphinx", "google", "PIL", "pytest", "jeepney",
-    "python_socks", "httpx", "pymicro_features", "pymicro_wakeword", "pywebrtc_audio",
+    "python_socks", "httpx", "webrtcvad", "pymicro_features", "pymicro_wakeword", "pywebrtc_audio",
 }  # fmt: skip
 """Libraries that only some modes need."""
 

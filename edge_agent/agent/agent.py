@@ -15,6 +15,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,25 @@ from edge_agent import config as settings
 from edge_agent import prompts
 from edge_agent.agent import wishes
 from edge_agent.agent.alarms import EARLIEST, Alarms
+from edge_agent.agent.board import Board
 from edge_agent.agent.commands import Commands
 from edge_agent.agent.figures import sample_figures
 from edge_agent.agent.flight import Flight, RecordedFlight
 from edge_agent.agent.helpers import Helpers
+from edge_agent.agent.loudness import Loudness
 from edge_agent.agent.memory import Memory
 from edge_agent.agent.reports import Reports
+from edge_agent.agent.silence import Silence
 from edge_agent.agent.talk import Talk
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.moves import BUSY
-from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, DeviceError, Fault, Stop
+from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, Fault, Stop
 from edge_agent.panel.button import Button
 from edge_agent.panel.contact import Edge
 from edge_agent.panel.light import Light, load_patterns
-from edge_agent.panel.pins import NullPanel, Panel, open_panel
+from edge_agent.panel.pins import Panel
 from edge_agent.service.captions import Captions
 from edge_agent.service.control import ControlServer
 from edge_agent.service.metrics import Metrics
@@ -73,16 +77,13 @@ class Agent:
     def __init__(
         self, config: Config, *, config_path: Path | None = None, ssl_context: ssl.SSLContext | None = None
     ) -> None:
-        self.config = config
         self.metrics = Metrics()
         self.sound: Sound | None = None
-        self.panel: Panel = NullPanel()
         self._loop = asyncio.get_running_loop()
         self._config_path = config_path
         self._notifier = Notifier()
         self.memory = Memory(StateFile(), faults=lambda: self.talk.machine.faults, tell=self._tell)
-        remembered = self.memory.state
-        self.volume = config.audio.volume if remembered.volume is None else remembered.volume
+        config = self.config = self._calibrated(config)
         self.flight = (
             RecordedFlight(config.recorder, metrics=self.metrics, clock=self._loop.time)
             if config.recorder.folder
@@ -102,21 +103,37 @@ class Agent:
             reports=self._reports,
             captions=self._captions,
             memory=self.memory,
-            volume=self.volume,
+            volume=config.audio.volume,
             show=self._show,
             on_state=self._state_changed,
             flight=self.flight,
             ssl_context=ssl_context,
         )
+        talk = self.talk
+        self.silence = Silence(
+            self.memory, set_mute=talk.engine.set_mute, tell=talk.muted, publish=self._reports.publish
+        )
+        talk.muted_by = lambda: self.silence.muted_by
+        self.loudness = Loudness(
+            lambda: self.config,
+            self.memory,
+            engine=talk.engine,
+            publish=self._reports.publish,
+            clock_is_set=self._clock_is_set,
+            may_tick=lambda: not talk.machine.turn_open,
+        )
+        self.board = Board(
+            config.panel, silence=self.silence, on_level=self._level, on_step=self.loudness.step, loop=self._loop
+        )
         self.alarms = Alarms(
             lambda: self.config,
             self.memory.file,
             engine=self.talk.engine,
-            volume=lambda: self.volume,
+            louder=lambda on: self.loudness.ring(on=on),
             tell=self.talk.tell,
             save=self.memory.save,
             publish=self._reports.publish,
-            clock_is_set=lambda: time.time() >= EARLIEST and Fault.CLOCK not in self.talk.machine.faults,
+            clock_is_set=self._clock_is_set,
         )
         self.talk.on_ring = lambda on: self.alarms.ring(on=on)
         self._mcp = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
@@ -126,7 +143,7 @@ class Agent:
             device_tools(
                 self,
                 camera=config.camera.source != "off",
-                mute=(lambda: self.mute(on=True)) if household else None,
+                mute=(lambda: self.silence.mute("model")) if household else None,
                 timers=self.alarms if household else None,
             ),
             mcp=self._mcp.tools,
@@ -175,7 +192,7 @@ class Agent:
         )
         await self._control.start()
         self.talk.engine.levels(self.flight.records)
-        self._open_panel()
+        self.board.open()
         self._light = Light(self.panel, patterns, self._loop)
         self._light.show("starting")
         talk = self.talk
@@ -183,7 +200,7 @@ class Agent:
             self.metrics,
             talk=talk,
             sound=lambda: self.sound,
-            volume=lambda: self.volume,
+            volume=lambda: self.loudness.volume,
             block_ms=self.config.audio.block_ms,
         )
         await self._mcp.start()
@@ -192,7 +209,7 @@ class Agent:
             output=self.config.audio.output,
             block_ms=self.config.audio.block_ms,
             engine=talk.engine,
-            on_events=lambda events: self._from_thread(talk.speaker.events, events),
+            on_events=lambda events: self._from_thread(talk.heard, events),
             on_wake=lambda: self._from_thread(talk.pump),
             on_failure=lambda error: self._from_thread(talk.speaker.failed, error),
             on_recovery=lambda fault: self._from_thread(talk.tell, ev.FaultCleared(fault)),
@@ -229,7 +246,7 @@ class Agent:
         talk_ended = await self._end_talk()
         if self._control is not None:
             await self._control.close()
-        self.panel.close()
+        self.board.close()
         await self.memory.close()
         if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
             log.error("the sound library hangs; leaving without it")
@@ -247,19 +264,6 @@ class Agent:
             return False
         return True
 
-    def _open_panel(self) -> None:
-        panel = self.config.panel
-        try:
-            self.panel = open_panel(
-                panel.pins,
-                button_gpio=panel.button_gpio,
-                led_gpio=panel.led_gpio,
-                led_rgb_gpio=panel.led_rgb_gpio,
-                on_level=self._level,
-            )
-        except DeviceError as error:
-            log.warning("no button and no light: %s", error)
-
     def _check(self) -> None:
         """Once a second: are the streams alive? Only then the watchdog is told so."""
         self._next_check = self._loop.call_later(CHECK_S, self._check)
@@ -267,6 +271,8 @@ class Agent:
             self.metrics.count("talk_seconds", CHECK_S)
         self.talk.link.spending.second()
         self.flight.second()
+        self.board.second()
+        self.loudness.second()
         if self.sound is None:
             return
         now = self._loop.time()
@@ -309,11 +315,17 @@ class Agent:
             return
         for entry in settings.changes(self.config, fresh):
             log.info("%s = %r takes effect %s", entry.key, entry.shown, _WHEN[entry.effect])
-        self.config = settings.adopt(self.config, fresh)
+        self.config = settings.adopt(self.config, self._calibrated(fresh))
         self._captions.path = Path(self.config.captions.file) if self.config.captions.file else None
         self.button.set_debounce(self.config.panel.debounce_ms)
         self._mcp.replace(self.config.mcp)
+        self.loudness.reload()
         self.talk.reload()
+
+    def _calibrated(self, config: Config) -> Config:
+        """Return a configuration with what was measured in place of what it leaves open."""
+        calibration = self.memory.calibration(config.audio)
+        return config if calibration is None else replace(config, audio=calibration.over(config.audio))
 
     def _tell(self, event: ev.Event) -> None:
         self.talk.tell(event)
@@ -323,7 +335,15 @@ class Agent:
         if connected:
             self.talk.tell(ev.NetworkBack())
 
+    def _clock_is_set(self) -> bool:
+        return time.time() >= EARLIEST and Fault.CLOCK not in self.talk.machine.faults
+
     # Panel.
+
+    @property
+    def panel(self) -> Panel:
+        """Button and light."""
+        return self.board.panel
 
     def _level(self, down: bool, at: float) -> None:
         """Take a pin's level, from any thread; until the device is ready it is not followed, and then read."""
@@ -350,17 +370,9 @@ class Agent:
 
     # What the model and `ctl` may do to the device.
 
-    def set_volume(self, volume: int) -> None:
-        """Set the loudness, 0 to 100, and remember it."""
-        self.volume = volume
-        self.talk.engine.set_volume(volume)
-        self.memory.update(volume=volume)
-        self._reports.publish("volume", volume=volume)
-
-    def mute(self, *, on: bool) -> None:
-        """Shut the microphone or open it again, and remember it."""
-        self.talk.mute(on=on)
-        self.memory.update(muted=on)
+    def set_volume(self, volume: int) -> str:
+        """Set the loudness, 0 to 100, and remember it; return a sentence where it has become another."""
+        return self.loudness.set(volume, by="tool").note
 
     async def record(self) -> str:
         """Write what the flight recorder holds; return the file.
@@ -389,12 +401,14 @@ class Agent:
             "state": machine.shown_state,
             "why": machine.why if fault is None else machine.faults[fault],
             "mode": self.config.mode,
-            "muted": machine.muted,
+            "muted": self.silence.muted,
+            "muted_by": self.silence.muted_by,
             "light": machine.light,
             "lit": list(self.panel.lit()),
             "turn_open": machine.turn_open,
             "connected": machine.connected,
-            "volume": self.volume,
+            "volume": self.loudness.volume,
+            "echo": self.talk.ears.echo,
             "fault": None if fault is None else {"code": fault.value, "text": machine.faults[fault]},
             "t": self._loop.time(),
             "audio_s": 0.0 if sound is None else sound.audio_s,

@@ -1,6 +1,6 @@
 """Timers and alarms of this device: watched, rung, spoken, and kept on the card.
 
-    alarms = Alarms(lambda: config, state_file, engine=talk.engine, volume=lambda: volume, tell=talk.tell, save=save)
+    alarms = Alarms(lambda: config, state_file, engine=talk.engine, louder=louder, tell=talk.tell, save=save)
     alarms.start()                       # once the device is ready
     alarms.set_timer(600, "pasta")       # and the other wishes of a person, from the model or from `ctl`
     alarms.ring(on=True)                 # the conversation's action `Ring`
@@ -8,9 +8,9 @@
 
 What is due is told to the conversation (`AlarmRings`), which answers with `Ring(True)`; from then on the cue `alarm`
 sounds every two seconds, and now and then the device's own voice says the name, without a network, muted or not, and
-never quieter than `audio.alarm_volume`. `Ring(False)`, a press or `ctl end` made into an action, stops it. After ten
-minutes in which nobody came it ends by itself (`AlarmEnded`) and counts as missed. What fell due while the device was
-off, or before it knew the time, is announced (`Announced`) once.
+as loud as `loudness` makes a ringing device. `Ring(False)`, a press or `ctl end` made into an action, stops it. After
+ten minutes in which nobody came it ends by itself (`AlarmEnded`) and counts as missed. What fell due while the device
+was off, or before it knew the time, is announced (`Announced`) once.
 
 The clocks are looked at again each half minute, so that an alarm follows a wall clock that is set and a time zone that
 changes; with nothing set, nothing wakes the processor. All of it belongs to the loop's thread.
@@ -66,9 +66,6 @@ class Loudspeaker(Protocol):
     def hush(self) -> None:
         """Stop both."""
 
-    def set_volume(self, volume: int) -> None:
-        """Move to a volume from 0 to 100."""
-
 
 class Alarms:
     """The timers and alarms of a device; build it inside a running loop.
@@ -77,7 +74,7 @@ class Alarms:
         config: Gives the configuration in force.
         state: Where they are remembered (section `timers`).
         engine: What they are heard through.
-        volume: Gives the volume a person set, 0 to 100.
+        louder: Told as the ringing begins and ends, so that it is heard however low the volume is.
         tell: Takes `AlarmRings`, `AlarmEnded` and `Announced`.
         save: Brings the state file to the card soon.
         publish: Tells watchers: event `timer` with `name`, `kind` and `phase` (set, cancelled, rings, stopped, missed).
@@ -93,7 +90,7 @@ class Alarms:
         state: StateFile,
         *,
         engine: Loudspeaker,
-        volume: Callable[[], int],
+        louder: Callable[[bool], None],
         tell: Callable[[ev.Event], None],
         save: Callable[[], None],
         publish: Callable[..., None] = lambda _event, **_fields: None,
@@ -105,7 +102,7 @@ class Alarms:
         self._config = config
         self._state = state
         self._engine = engine
-        self._volume = volume
+        self._louder = louder
         self._tell = tell
         self._save_soon = save
         self._publish = publish
@@ -140,7 +137,7 @@ class Alarms:
         """Let what is due be heard, or stop it for good: somebody has heard it."""
         if on:
             if self._timers.ringing and self._ringer is None:
-                self._engine.set_volume(max(self._volume(), self._config().audio.alarm_volume))
+                self._louder(True)
                 self._ringer = self._loop.create_task(self._ring())
             return
         for entry in self._timers.stop():
@@ -291,7 +288,7 @@ class Alarms:
             self._ringer.cancel()
             self._ringer = None
             self._engine.hush()
-            self._engine.set_volume(self._volume())
+            self._louder(False)
         self._arm()
 
     async def _silence(self) -> None:

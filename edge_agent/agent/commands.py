@@ -40,12 +40,15 @@ class Commands:
             case "tap":
                 await self._finger(down=True)
                 await self._finger(down=False)
-            case "mute" | "unmute" as verb:
-                agent.mute(on=verb == "mute")
+            case "mute":
+                agent.silence.mute("ctl")
+            case "unmute":
+                agent.silence.unmute("ctl")
             case "volume":
-                if request.get("volume") is not None:
-                    agent.set_volume(request["volume"])
-                return {"volume": agent.volume}
+                if request.get("volume") is None:
+                    return {"volume": agent.loudness.volume}
+                change = agent.loudness.set(request["volume"], by="ctl")
+                return {"volume": change.volume, **({"note": change.note} if change.note else {})}
             case "ask":
                 self._must_be_ready()
                 if not talk.takes_text:
@@ -58,6 +61,8 @@ class Commands:
                 return agent.alarms.list_timers()
             case "cancel":
                 return {"cancelled": agent.alarms.cancel_timer(request["name"])["name"]}
+            case "wake-log":
+                return talk.listener.log.answer()
             case "look":
                 await agent.look()
             case "metrics":

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.audio.calibration import Calibration, complaint
+from edge_agent.config.device import Audio
 from edge_agent.conversation import events as ev
 from edge_agent.errors import Fault
 from edge_agent.service.state import State, StateFile
@@ -64,8 +66,8 @@ class Memory:
         self._loop = asyncio.get_running_loop()
         self._saving: set[asyncio.Task[None]] = set()
         self._later: asyncio.TimerHandle | None = None
-        for complaint in file.load():
-            log.warning("%s", complaint)
+        for sentence in file.load():
+            log.warning("%s", sentence)
 
     @property
     def state(self) -> State:
@@ -87,6 +89,14 @@ class Memory:
         task = self._loop.create_task(self._save())
         self._saving.add(task)
         task.add_done_callback(self._saving.discard)
+
+    def calibration(self, audio: Audio) -> Calibration | None:
+        """Return what was measured with the microphone and loudspeaker of these settings; None if nothing was."""
+        section = self.file.section("calibration")
+        if told := complaint(section):
+            log.warning("%s", told)
+        found = Calibration.from_section(section)
+        return found if found is not None and found.fits(audio) else None
 
     def keep_handle(self, handle: str | None, model: str) -> None:
         """Remember how to go on with the conversation; None: nothing of it."""

@@ -22,18 +22,21 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.agent import wishes
+from edge_agent.agent.ears import open_ears
 from edge_agent.agent.eyes import Eyes
 from edge_agent.agent.flight import Flight
 from edge_agent.agent.link import Link
+from edge_agent.agent.listener import Listener
 from edge_agent.agent.memory import Memory
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.speaker import Speaker
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.cues import load_cues
-from edge_agent.audio.engine import Duplex
+from edge_agent.audio.engine import Duplex, EngineEvent
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
@@ -41,6 +44,7 @@ from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.answering import TRANSLATED
 from edge_agent.conversation.machine import Machine
+from edge_agent.conversation.rules import Rules
 from edge_agent.errors import DeviceError, Fault
 from edge_agent.live.uplink import Uplink
 from edge_agent.service.captions import Captions
@@ -85,22 +89,29 @@ class Talk:
     ) -> None:
         now = config()
         self._loop = asyncio.get_running_loop()
+        self._config = config
         self.sound: Sound | None = None
         """The sound thread, once it runs."""
         self.on_ring: Callable[[bool], None] = lambda _on: None
         """Starts and stops the sound of an alarm."""
+        self.muted_by: Callable[[], str | None] = lambda: None
+        """Tells who muted the microphone."""
         self.ring = CaptureRing()
+        self.ears = open_ears(now, memory.calibration(now.audio))
         self.engine = Duplex(
             block_frames=48 * now.audio.block_ms,
             ring=self.ring,
             mic_gain_db=now.audio.mic_gain_db,
             mic_channel=now.audio.mic_channel,
             volume=volume,
-            half_duplex=now.echo == "half-duplex",
             cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
+            canceller=self.ears.canceller,
+            detector=self.ears.detector,
+            wake=self.ears.wake,
+            tail_s=self.ears.tail_s,
         )
         self.engine.set_mute(memory.state.muted)
-        rules = wishes.rules_for(now)
+        rules = self._rules()
         remember_s = rules.remember_s
         kept = memory.kept(now.live.model, remember_s)
         known_until = 0.0 if kept is None else self._loop.time() + remember_s - kept.age_s
@@ -137,7 +148,6 @@ class Talk:
             on_fault=self._camera_fault,
             frugal=lambda: self.link.spending.frugal,
         )
-        self._config = config
         self._metrics = metrics
         self._reports = reports
         self._captions = captions
@@ -153,6 +163,7 @@ class Talk:
             reports=reports,
             stopwatch=self._stopwatch,
         )
+        self.listener = Listener(tell=self.tell, metrics=metrics, reports=reports, clock=self._loop.time)
         self._voice = Voice(config, engine=self.engine, reports=reports)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -172,12 +183,18 @@ class Talk:
                 log.exception("defect: %s could not be carried out", type(action).__name__)
         self._on_state()
         self._arm()
+        self.engine.attend(self.machine.attentive, careful=self.machine.careful)
         self.pump()
 
     @property
     def takes_text(self) -> bool:
         """True where the model takes written turns."""
         return not self.machine.rules.continuous
+
+    def heard(self, events: list[EngineEvent]) -> None:
+        """Take what the sound engine reported."""
+        self.speaker.events(events)
+        self.listener.events(events)
 
     def press(self, at: float) -> None:
         """The button went down at `at` on the loop's clock (a handset: it was lifted)."""
@@ -194,11 +211,9 @@ class Talk:
         """The button came up at `at` on the loop's clock (a handset: it was hung up)."""
         self.tell(ev.Released(self._sample_of(at)))
 
-    def mute(self, *, on: bool) -> None:
-        """Shut the microphone, or open it again; shutting takes effect before anything else happens."""
-        self.engine.set_mute(on)
+    def muted(self, on: bool) -> None:
+        """The microphone was shut, or opened again; the engine knows already."""
         self.tell(ev.Muted(self.sample()) if on else ev.Unmuted(self.sample()))
-        self._reports.publish("mute", muted=on)
 
     def end_after_answer(self) -> None:
         """End the conversation once the present answer has been played."""
@@ -207,7 +222,7 @@ class Talk:
     def reload(self) -> None:
         """Take what a changed configuration changes at once; the rest waits for the next connection."""
         config = self._config()
-        self.machine.rules = wishes.rules_for(config)
+        self.machine.rules = self._rules()
         self.engine.set_gain(config.audio.mic_gain_db)
         self.link.spending.reload()
         self.link.calls.runner.limit(config.tools.deadline_s)
@@ -272,6 +287,8 @@ class Talk:
                 self.link.sender.send(lambda protocol: protocol.nudge())
             case do.Hold(on=on):
                 self.uplink.hold(on=on)
+            case do.Reveal(start=start):
+                self.uplink.reveal(start)
             case do.Settle():
                 self.uplink.answered()
             case do.Play():
@@ -293,7 +310,8 @@ class Talk:
                 if self._config().audio.cues:
                     self.engine.cue(name)
             case do.Say(prompt=prompt):
-                self._voice.prompt(prompt)
+                switched = prompt == "muted" and self.muted_by() == "switch"
+                self._voice.prompt("muted_by_switch" if switched else prompt)
             case do.Announce(text=text):
                 self._voice.announce(text)
             case do.Ring(on=on):
@@ -301,6 +319,7 @@ class Talk:
             case do.Report():
                 if action.why == TRANSLATED:
                     self._captions.end_turn()  # nothing else ends a line of what is translated
+                self.listener.reported(action.event, action.why)
                 self._reports.of_conversation(action, self.machine.turns)
 
     def _wipe(self, *, keep_handle: bool) -> None:
@@ -315,6 +334,9 @@ class Talk:
         self._metrics.count("conversations")
 
     # Plumbing.
+
+    def _rules(self) -> Rules:
+        return replace(wishes.rules_for(self._config()), full_duplex=self.ears.full_duplex)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:

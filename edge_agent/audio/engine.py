@@ -1,29 +1,27 @@
 """The sound engine: one pure pass per block, from microphone to ring and from playback queue to loudspeaker.
 
-    engine = Duplex(block_frames=960, ring=CaptureRing(), mic_gain_db=24, mic_channel="auto", volume=60,
-                    half_duplex=False)
-    step = engine.step(mic, now, frames_out)     # sound thread, once per microphone block
+    engine = Duplex(block_frames=960, ring=CaptureRing(), mic_gain_db=24, mic_channel="auto", volume=60)
+    step = engine.step(mic, now, frames_out, queued=fill)   # sound thread, once per microphone block
     engine.play(pcm); engine.end_of_answer(); engine.flush(); engine.cue("listen")    # loop, at any time
 
-    near end   mic -> Decimator (gain, 16 kHz) -> mute, half-duplex -> CaptureRing
-    far end    answer or prompt -> cues mixed over -> volume -> soft limit -> Interpolator -> frames_out frames
+    near end (`nearend`)   mic -> mute -> Decimator -> echo canceller -> detectors, wake word -> CaptureRing
+    far end (`farend`)     answer or prompt -> duck -> cues -> volume -> soft limit -> Interpolator -> frames_out frames
 
 The engine knows no clock, thread, socket or file: `now` comes in with the block. The near end is taken first, with what
-earlier steps have committed to the loudspeaker as its past; an echo canceller belongs between Decimator and mute, with
-the far end's output as its reference, ducking beside the volume, a wake word after mute.
+earlier steps have committed to the loudspeaker as its past: that is the canceller's reference, after volume and duck.
+A suspicion of speech over the answer ducks it within this block and the next; who stops it is not decided here.
 
 Promises: `step` returns exactly `frames_out` frames, and the same sound for any way of asking for it. After `flush()`
 the next step holds at most 10 ms more of the old answer, fading, and later steps none. Sound captured before or during
 mute never reaches the ring; after unmute the ring opens with the first block captured wholly after it. Numbers in
-events count 48 kHz output frames since the engine started, filter delay included, so an event may lie up to 2 ms ahead
-of what has been handed out.
+events of the far end count 48 kHz output frames since the engine started, filter delay included, so an event may lie up
+to 2 ms ahead of what has been handed out; those of the near end count samples of the ring.
 
 Commands go through deques that a step empties first; nothing here takes a lock.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,66 +29,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio import playback
-from edge_agent.audio.cues import load_cues
-from edge_agent.audio.filters import (
-    CARD_RATE,
-    DOWN_RATE,
-    Channel,
-    Decimator,
-    Interpolator,
-    resample,
-    soft_clip,
+from edge_agent.audio.bargein import (
+    NearEndCleared,
+    NearEndConfirmed,
+    NearEndDetector,
+    NearEndSuspected,
+    VoiceEnded,
+    VoiceStarted,
 )
+from edge_agent.audio.cues import load_cues
+from edge_agent.audio.echo.canceller import Canceller
+from edge_agent.audio.farend import AnswerEnded, AnswerStarted, FarEnd, Flushed, Underrun
+from edge_agent.audio.filters import DOWN_RATE, Channel, resample
 from edge_agent.audio.levels import Level, Meter
-from edge_agent.audio.playback import FADE_SAMPLES, PlaybackQueue
+from edge_agent.audio.nearend import TAIL_S, NearEnd, WakeHeard, WakeSpotter
 from edge_agent.audio.ring import CaptureRing
-from edge_agent.audio.volume import VolumeRamp, gain
-
-TAIL_S = 0.3
-"""Half-duplex keeps the microphone shut this long after the last sound: output ring, room and a margin."""
-
-PROMPT_LIMIT_S = 120.0
-"""Local prompts that may wait; more is dropped and counted."""
-
-_ROW = 24  # samples at 24 kHz rendered at a time: 1 ms, 48 frames
-_KNEE = np.float32(0.9)  # an answer below -0.9 dBFS passes untouched
-_TOP = np.float32(0.99)
-_VOICES = 4  # cues sounding at once; a fifth replaces the oldest
-_YIELD_MS = 500.0  # an answer that has been dry for this long lets a prompt go first
-_DELAY = round(Interpolator.delay_s * CARD_RATE)
-_TICK_S = 1e-6  # rounding of `now`; far less than a sample
-
-
-@dataclass(slots=True)
-class AnswerStarted:
-    """The first sample of an answer stands at `frame`."""
-
-    frame: int
-
-
-@dataclass(slots=True)
-class AnswerEnded:
-    """The answer was played out; its last sample stands before `frame`. Never follows a flush of the same answer."""
-
-    frame: int
-
-
-@dataclass(slots=True)
-class Flushed:
-    """The flush took effect: the last old sample stands before `frame`, and `dropped_ms` were not played."""
-
-    frame: int
-    dropped_ms: float
-
-
-@dataclass(slots=True)
-class Underrun:
-    """The answer ran dry before its end and goes on at `frame` after `gap_ms` of silence."""
-
-    frame: int
-    gap_ms: float
-
+from edge_agent.audio.volume import gain
 
 __all__ = [
     "AnswerEnded",
@@ -99,11 +53,29 @@ __all__ = [
     "EngineEvent",
     "Flushed",
     "Level",
+    "NearEndCleared",
+    "NearEndConfirmed",
+    "NearEndSuspected",
     "Step",
     "Underrun",
+    "VoiceEnded",
+    "VoiceStarted",
+    "WakeHeard",
 ]
 
-EngineEvent = AnswerStarted | AnswerEnded | Flushed | Underrun | Level
+EngineEvent = (
+    AnswerStarted
+    | AnswerEnded
+    | Flushed
+    | Underrun
+    | Level
+    | NearEndSuspected
+    | NearEndConfirmed
+    | NearEndCleared
+    | VoiceStarted
+    | VoiceEnded
+    | WakeHeard
+)
 
 
 @dataclass(slots=True)
@@ -124,9 +96,12 @@ class Duplex:
         mic_gain_db: gain before the cut to 16 bits.
         mic_channel: the slot the microphone fills: auto, left, right or mono.
         volume: loudness, 0 to 100.
-        half_duplex: the ring gets silence while the device is heard.
         input_ring_ms: the most sound the input device may hold before it is read.
         cues: sounds by name at 24 kHz; None: the built-in ones.
+        canceller: takes the device's own sound out of the microphone's; None: nothing does.
+        detector: notices speech, over an answer and into silence; None: nobody asks.
+        wake: notices wake words; None: there are none.
+        tail_s: the device is in the room this long after its last sound.
     """
 
     def __init__(
@@ -137,35 +112,31 @@ class Duplex:
         mic_gain_db: float,
         mic_channel: Channel,
         volume: int,
-        half_duplex: bool,
         input_ring_ms: float = 0.0,
         cues: Mapping[str, NDArray[np.float32]] | None = None,
+        canceller: Canceller | None = None,
+        detector: NearEndDetector | None = None,
+        wake: WakeSpotter | None = None,
+        tail_s: float = TAIL_S,
     ) -> None:
-        self._input_ring_s = input_ring_ms / 1_000
-        self._half_duplex = half_duplex
         self._cues = load_cues() if cues is None else dict(cues)
         self._commands: deque[Callable[[float], None]] = deque()
         self._ring = ring
-        self._down = Decimator(gain_db=mic_gain_db, channel=mic_channel)
-        self._muted = False
-        self._unmuted_at = -math.inf
-        self._deaf = False  # the last block was muted
-        self._shut_until = -math.inf
-        self._queue = PlaybackQueue()
-        self._prompts: deque[NDArray[np.float32]] = deque()
-        self._prompt = np.zeros(0, np.float32)
-        self._voices: list[NDArray[np.float32]] = []
-        self._volume = VolumeRamp(volume)
-        self._up = Interpolator()
-        self._mix = np.zeros(block_frames, np.float32)
-        self._out = np.zeros((2 * block_frames, 2), np.int32)
-        self._rest = np.zeros((0, 2), np.int32)  # rendered beyond what was asked for, under 1 ms
+        self._near = NearEnd(
+            ring,
+            mic_gain_db=mic_gain_db,
+            mic_channel=mic_channel,
+            input_ring_ms=input_ring_ms,
+            canceller=canceller,
+            detector=detector,
+            wake=wake,
+            tail_s=tail_s,
+        )
+        self._far = FarEnd(block_frames=block_frames, volume=volume)
+        self._ducking = False
         self._frames_out = 0
         self._wake_every = self._wake_wanted = 0
-        self._meter = Meter()
-        self._metering = False
-        self._counts = {"blocks_captured": 0, "blocks_muted": 0, "blocks_half_duplex": 0, "flushes": 0}
-        self._prompt_dropped_ms = 0.0
+        self._attentive = (False, True)
 
     def play(self, pcm: bytes, *, rate: int = DOWN_RATE) -> float:
         """Queue sound of an answer, s16le mono; returns the milliseconds dropped because 120 s already wait.
@@ -179,20 +150,20 @@ class Duplex:
         if rate != DOWN_RATE:
             converted = resample(samples.astype(np.float32), rate, DOWN_RATE)
             samples = np.clip(np.rint(converted), -32_768, 32_767).astype(np.int16)
-        return self._queue.put(samples)
+        return self._far.queue.put(samples)
 
     def end_of_answer(self) -> None:
         """Say that nothing more comes for this answer, so that it is played out however short it is."""
-        self._queue.end()
+        self._far.queue.end()
 
     def flush(self) -> None:
         """Stop the answer: nothing queued before this call is heard but a fade inside the next 10 ms."""
-        self._queue.flush()
+        self._far.queue.flush()
 
     def wipe(self) -> None:
-        """Stop the answer, and forget the microphone's last milliseconds that the filters still hold."""
-        self._queue.flush()
-        self._commands.append(lambda _: self._down.forget())
+        """Stop the answer, and forget the microphone's last milliseconds that filters and detectors still hold."""
+        self._far.queue.flush()
+        self._commands.append(lambda _: self._near.forget())
 
     def cue(self, name: str) -> None:
         """Play a sound of the cue table over whatever else is heard.
@@ -204,7 +175,7 @@ class Duplex:
             msg = f"there is no cue {name}; there are {', '.join(self._cues)}"
             raise LookupError(msg)
         sound = self._cues[name]
-        self._commands.append(lambda _: self._add_voice(sound))
+        self._commands.append(lambda _: self._far.cue(sound))
 
     def say(self, pcm: bytes, *, rate: int) -> None:
         """Play a local prompt, s16le mono, after the answer and the prompts that wait; a flush does not touch it.
@@ -212,16 +183,12 @@ class Duplex:
         Raises:
             ValueError: half a sample, or a rate that cannot be converted.
         """
-        samples = resample(_samples(pcm).astype(np.float32) / np.float32(32_768), rate, DOWN_RATE)
-        if len(samples) + sum(map(len, list(self._prompts))) > PROMPT_LIMIT_S * DOWN_RATE:
-            self._prompt_dropped_ms += len(samples) * 1_000 / DOWN_RATE
-            return
-        self._prompts.append(samples)
+        self._far.say(resample(_samples(pcm).astype(np.float32) / np.float32(32_768), rate, DOWN_RATE))
 
     def hush(self) -> None:
         """Stop prompts and cues, those that wait included, with a fade of 7 ms."""
-        self._prompts.clear()
-        self._commands.append(lambda _: self._stop_own_sounds())
+        self._far.hush()
+        self._commands.append(lambda _: self._far.stop_own_sounds())
 
     def set_volume(self, volume: int) -> None:
         """Move to a volume from 0 to 100 within 20 ms of sound.
@@ -230,19 +197,32 @@ class Duplex:
             ValueError: the volume is not from 0 to 100.
         """
         gain(volume)
-        self._commands.append(lambda _: self._volume.set(volume))
+        self._commands.append(lambda _: self._far.volume.set(volume))
 
     def set_mute(self, muted: bool) -> None:
-        """Shut the ring from the very next block on, or open it for the first block captured wholly after this."""
-        self._commands.append(lambda now: self._set_mute(muted, now))
+        """Shut the microphone from the very next block on, or open it for the first block captured wholly after this.
+
+        May be called from any thread: a switch need not wait for the loop.
+        """
+        self._commands.append(lambda now: self._near.set_mute(muted, now))
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
-        self._commands.append(lambda _: setattr(self._down, "gain_db", db))
+        self._commands.append(lambda _: setattr(self._near.down, "gain_db", db))
 
     def set_input_ring_ms(self, ms: float) -> None:
         """Tell how much sound the input device that was just opened may hold."""
-        self._commands.append(lambda _: setattr(self, "_input_ring_s", ms / 1_000))
+        self._commands.append(lambda _: setattr(self._near, "input_ring_s", ms / 1_000))
+
+    def attend(self, on: bool, *, careful: bool = True) -> None:
+        """Notice from now on when somebody speaks, or no longer; `careful`: only who is louder than the background."""
+        if self._attentive != (on, careful):
+            self._attentive = (on, careful)
+            self._commands.append(lambda _: self._near.attend(on, careful=careful))
+
+    def sound_lost(self) -> None:
+        """Sound was lost on its way from or to a device: what is left of the echo is not to be trusted for a while."""
+        self._commands.append(lambda _: self._near.lost())
 
     def wake_loop(self, every: int) -> None:
         """From now on `Step.wake` says when a multiple of `every` 16 kHz samples was captured; 0: never.
@@ -270,173 +250,61 @@ class Duplex:
     @property
     def queue_ms(self) -> float:
         """Sound of answers that waits, milliseconds."""
-        return self._queue.queued_ms
+        return self._far.queue.queued_ms
 
     @property
     def prompt_ms(self) -> float:
         """Prompts that wait or are being heard, milliseconds."""
-        return (len(self._prompt) + sum(map(len, list(self._prompts)))) * 1_000 / DOWN_RATE
+        return self._far.prompt_ms
 
     @property
     def counters(self) -> dict[str, float]:
         """Figures since the start, for the metrics."""
-        return self._counts | {
-            "underruns": self._queue.gaps,
-            "answer_ms_played": self._queue.played * 1_000 / DOWN_RATE,
-            "answer_ms_dropped": self._queue.dropped_ms,
-            "prompt_ms_dropped": self._prompt_dropped_ms,
-            "start_threshold_ms": self._queue.start_ms,
-            "clipped": self._down.clipped,
+        near, far = self._near, self._far
+        return {
+            "blocks_captured": near.blocks,
+            "blocks_muted": near.muted_blocks,
+            "blocks_half_duplex": near.gated_blocks,
+            "flushes": far.flushes,
+            "underruns": far.queue.gaps,
+            "answer_ms_played": far.queue.played * 1_000 / DOWN_RATE,
+            "answer_ms_dropped": far.queue.dropped_ms,
+            "prompt_ms_dropped": far.prompt_dropped_ms,
+            "start_threshold_ms": far.queue.start_ms,
+            "clipped": near.down.clipped,
         }
 
     @property
     def mic_channel(self) -> str:
         """The slot in use: left, right or mono."""
-        return self._down.channel
+        return self._near.down.channel
 
-    def step(self, mic: NDArray[np.int32], now: float, frames_out: int) -> Step:
+    def step(self, mic: NDArray[np.int32], now: float, frames_out: int, *, queued: int = 0) -> Step:
         """Take a microphone block (n, 2) int32 that was complete at `now`, give `frames_out` frames to play.
 
-        `now` is monotonic seconds. Blocks may have any length; whole 10 ms pass without being held.
+        `now` is monotonic seconds; `queued`: frames that the loudspeaker had not yet played then. Blocks may have any
+        length, whole 10 ms where there is a canceller; a muted block is zeroed in place.
         """
         while self._commands:
             self._commands.popleft()(now)
         events: list[EngineEvent] = []
-        fresh = self._near(mic, now)
-        speaker = self._far(frames_out, now, events)
-        if self._metering and self._meter.due():
-            events.append(self._meter.read(self._down.clipped))
-            self._meter = Meter(self._down.clipped)
+        fresh = self._near.take(mic, now, queued, events.append)
+        if self._near.ducking is not self._ducking:
+            self._ducking = not self._ducking
+            self._far.duck(on=self._ducking)
+        speaker = self._far.render(frames_out, events.append)
+        self._frames_out += frames_out
+        self._near.committed(speaker, silent=self._far.silent)
+        meter = self._near.meter
+        if meter is not None and meter.due():
+            events.append(meter.read(self._near.down.clipped))
+            self._near.meter = self._far.meter = Meter(self._near.down.clipped)
         every, written = self._wake_every, self._ring.written
         return Step(speaker, bool(every) and written // every != (written - fresh) // every, events)
 
-    def _near(self, mic: NDArray[np.int32], now: float) -> int:
-        captured_from = now - len(mic) / CARD_RATE - self._input_ring_s + _TICK_S
-        muted = self._muted or captured_from < self._unmuted_at
-        if self._deaf and not muted:
-            self._down.forget()
-        self._deaf = muted
-        heard = self._down.process(mic)
-        self._counts["blocks_captured"] += 1
-        self._counts["blocks_muted"] += muted
-        if self._metering:
-            self._meter.mic(heard[:0] if muted else heard, len(heard))
-        if not muted and now - len(mic) / CARD_RATE < self._shut_until:
-            self._counts["blocks_half_duplex"] += 1
-            heard[:] = 0
-        self._ring.append(heard, muted=muted)
-        return len(heard)
-
-    def _set_mute(self, muted: bool, now: float) -> None:
-        if self._muted and not muted:
-            self._unmuted_at = now
-        self._muted = muted
-
-    def _far(self, frames: int, now: float, events: list[EngineEvent]) -> NDArray[np.int32]:
-        """Hand out exactly `frames` frames, rendering whole milliseconds and keeping the rest."""
-        missing = frames - len(self._rest)
-        if missing <= 0:
-            speaker, self._rest = self._rest[:frames], self._rest[frames:]
-        else:
-            made = self._render(-(-missing // (2 * _ROW)) * _ROW, now + frames / CARD_RATE, events)
-            if not len(self._rest) and missing == len(made):
-                speaker = made
-            else:
-                if frames > len(self._out):
-                    self._out = np.empty((frames, 2), np.int32)
-                speaker = self._out[:frames]
-                speaker[: frames - missing] = self._rest
-                speaker[frames - missing :] = made[:missing]
-                self._rest = made[missing:].copy()
-        self._frames_out += frames
-        return speaker
-
-    def _render(self, count: int, until: float, events: list[EngineEvent]) -> NDArray[np.int32]:
-        """Mix and interpolate `count` samples at 24 kHz, heard until about `until`."""
-        if count > len(self._mix):
-            self._mix = np.empty(count, np.float32)
-        mix = self._mix[:count]
-        sounding = self._answer_or_prompt(mix, events)
-        sounding = self._cues_over(mix) or sounding
-        if not sounding:
-            self._volume.finish()
-            if self._metering:
-                self._meter.speaker(mix[:0], count)
-            return self._up.silence(count)
-        if self._half_duplex and not self._volume.silent:
-            self._shut_until = until + TAIL_S
-        self._volume.apply(mix)
-        if max(float(mix.max()), -float(mix.min())) > _KNEE:
-            soft_clip(mix, knee=float(_KNEE), top=float(_TOP))
-        if self._metering:
-            self._meter.speaker(mix, count)
-        return self._up.process(mix)
-
-    def _answer_or_prompt(self, mix: NDArray[np.float32], events: list[EngineEvent]) -> bool:
-        """Fill `mix`; True if an answer or a prompt is in it."""
-        at = 0
-        sounding = False
-        while at < len(mix):
-            if len(self._prompt):
-                piece = self._prompt[: len(mix) - at]
-                mix[at : at + len(piece)] = piece
-                self._prompt = self._prompt[len(piece) :]
-                self._note(self._queue.hold(len(piece)), events)
-                at += len(piece)
-                sounding = True
-            elif self._prompts and (self._queue.idle or self._queue.dry_ms >= _YIELD_MS):
-                self._next_prompt()
-            else:
-                count = min(_ROW, len(mix) - at) if self._prompts else len(mix) - at
-                before = self._queue.played
-                self._note(self._queue.pull(mix[at : at + count]), events)
-                at += count
-                sounding = sounding or self._queue.played > before
-        return sounding
-
-    def _next_prompt(self) -> None:
-        try:
-            self._prompt = self._prompts.popleft()
-        except IndexError:  # hushed in between
-            self._prompt = self._prompt[:0]
-
-    def _cues_over(self, mix: NDArray[np.float32]) -> bool:
-        """Add the cues that are sounding; True if there are any."""
-        if not self._voices:
-            return False
-        for number, sound in enumerate(self._voices):
-            piece = sound[: len(mix)]
-            mix[: len(piece)] += piece
-            self._voices[number] = sound[len(piece) :]
-        self._voices = [sound for sound in self._voices if len(sound)]
-        return True
-
-    def _add_voice(self, sound: NDArray[np.float32]) -> None:
-        self._voices = [*self._voices, sound][-_VOICES:]
-
-    def _stop_own_sounds(self) -> None:
-        self._prompt = _faded(self._prompt)
-        self._voices = [_faded(sound) for sound in self._voices]
-
-    def _note(self, happened: list[playback.PlaybackEvent], events: list[EngineEvent]) -> None:
-        """Turn the queue's events, counted in 24 kHz samples, into the engine's."""
-        for event in happened:
-            frame = 2 * event.at + _DELAY
-            match event:
-                case playback.Started():
-                    events.append(AnswerStarted(frame))
-                case playback.Ended():
-                    events.append(AnswerEnded(frame))
-                case playback.Resumed(gap_ms=gap_ms):
-                    events.append(Underrun(frame, gap_ms))
-                case playback.Flushed(dropped_ms=dropped_ms):
-                    self._counts["flushes"] += 1
-                    events.append(Flushed(frame, dropped_ms))
-
     def _set_levels(self, on: bool) -> None:
-        if on and not self._metering:
-            self._meter = Meter(self._down.clipped)
-        self._metering = on
+        if on is (self._near.meter is None):
+            self._near.meter = self._far.meter = Meter(self._near.down.clipped) if on else None
 
 
 def _samples(pcm: bytes) -> NDArray[np.int16]:
@@ -444,8 +312,3 @@ def _samples(pcm: bytes) -> NDArray[np.int16]:
         msg = f"{len(pcm)} bytes are no whole number of 16-bit samples"
         raise ValueError(msg)
     return np.frombuffer(pcm, "<i2").astype(np.int16, copy=False)
-
-
-def _faded(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    tail = sound[:FADE_SAMPLES]
-    return tail * (0.5 + 0.5 * np.cos(np.pi * np.arange(1, len(tail) + 1) / (len(tail) + 1))).astype(np.float32)

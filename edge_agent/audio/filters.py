@@ -300,7 +300,7 @@ class Interpolator:
         self._product = np.empty((_ROWS, 2 * 2 * _UP_ROW), np.float32)
         self._filled = 0  # samples of the present product
         self._done = 0  # its rows that were already handed out
-        self._zeros = 0  # samples of silence since the last sound
+        self._zeros = 2 * _UP_GROUP  # samples of silence since the last sound
         self._out = np.empty((0, 2), np.int32)
 
     def process(self, samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.int32]:
@@ -324,10 +324,15 @@ class Interpolator:
             made = self._render(made)
         return self._out[:made]
 
+    @property
+    def settled(self) -> bool:
+        """True when the last sound left the filter at least 20 ms ago: silence costs no arithmetic."""
+        return self._zeros >= 2 * _UP_GROUP
+
     def silence(self, count: int) -> NDArray[np.int32]:
         """Do as `process` would with `count` zeros, without arithmetic once the last sound has left the filter."""
         before = self._zeros
-        if before < 2 * _UP_GROUP:  # the product and the samples before it may still hold sound
+        if not self.settled:  # the product and the samples before it may still hold sound
             found = self.process(np.zeros(count, np.float32))
         else:
             rows = (self._filled + count) // _UP_ROW - self._done

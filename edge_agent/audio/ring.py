@@ -10,6 +10,7 @@ the n-th since the stream opened, so a turn is an interval of numbers and nothin
 Promises: one writer and one reader (who also wipes) need no lock. The writer gives up old samples before it overwrites
 them and publishes new ones after they stand in memory; the reader looks again after copying, so it gets the right bytes
 or a `LookupError`, never a mixture. Muted sound is stored as silence and stays marked for as long as it can be read.
+Gated sound, captured while the device itself was heard, reads as silence unless it is asked for by name.
 
 Memory: 3 bytes per sample, 0.8 MB for 16 s.
 """
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 RATE = 16_000
 """Samples per second; what the Live API takes."""
 
+_MUTED, _GATED = 1, 2
 _GUARD = RATE
 """Samples ahead of the writer that are kept zero and unreadable. A wipe that runs beside the writer spares them, so it
 cannot touch fresh sound unless the reader is held up for a whole second inside the wipe's 50 us."""
@@ -41,7 +43,7 @@ class CaptureRing:
             raise ValueError(msg)
         self._size = self._span + _GUARD
         self._data = np.zeros(self._size, np.int16)
-        self._mute = np.zeros(self._size, np.uint8)
+        self._marks = np.zeros(self._size, np.uint8)
         self._written = 0
         self._given_up = 0  # set by the writer
         self._wiped = 0  # set by the reader
@@ -56,23 +58,21 @@ class CaptureRing:
         """The first sample that can still be read."""
         return max(self._given_up, self._wiped)
 
-    def append(self, block: NDArray[np.int16], *, muted: bool = False) -> None:
+    def append(self, block: NDArray[np.int16], *, muted: bool = False, gated: bool = False) -> None:
         """Store the next samples (n,) int16; muted ones become silence. Sound thread only."""
+        mark = _MUTED if muted else _GATED if gated else 0
         for first in range(0, len(block), _GUARD):
-            self._append(block[first : first + _GUARD], muted)
+            self._append(block[first : first + _GUARD], mark)
 
-    def read(self, start: int, end: int) -> bytes:
-        """Return samples [start, end) as s16le bytes.
+    def read(self, start: int, end: int, *, gated: bool = False) -> bytes:
+        """Return samples [start, end) as s16le bytes; those that were gated as silence, unless `gated`.
 
         Raises:
             LookupError: some of them are gone, wiped, or not yet captured.
         """
         self._require(start, end)
-        at = start % self._size
-        first = self._data[at : at + end - start]
-        found = first.tobytes()
-        if len(first) < end - start:
-            found += self._data[: end - start - len(first)].tobytes()
+        runs = self._pieces(start, end - start)
+        found = b"".join(self._run(at, count, gated=gated) for at, count in runs)
         self._require(start, end)
         return found
 
@@ -83,9 +83,8 @@ class CaptureRing:
             LookupError: some of them are gone, wiped, or not yet captured.
         """
         self._require(start, end)
-        at = start % self._size
-        first = self._mute[at : at + end - start]
-        found = bool(first.any()) or bool(self._mute[: end - start - len(first)].any())
+        runs = self._pieces(start, end - start)
+        found = any(bool((self._marks[at : at + count] == _MUTED).any()) for at, count in runs)
         self._require(start, end)
         return found
 
@@ -94,22 +93,29 @@ class CaptureRing:
         end = self._written
         self._wiped = end
         start = end - self._span
-        for array in (self._data, self._mute):
+        for array in (self._data, self._marks):
             for at, count in self._pieces(start, self._span):
                 array[at : at + count] = 0
 
-    def _append(self, block: NDArray[np.int16], muted: bool) -> None:
+    def _append(self, block: NDArray[np.int16], mark: int) -> None:
         start, count = self._written, len(block)
         self._given_up = max(self._given_up, start + count - self._span)
         done = 0
         for at, piece in self._pieces(start, count):
-            self._data[at : at + piece] = 0 if muted else block[done : done + piece]
-            self._mute[at : at + piece] = muted
+            self._data[at : at + piece] = 0 if mark == _MUTED else block[done : done + piece]
+            self._marks[at : at + piece] = mark
             done += piece
         for at, piece in self._pieces(start + _GUARD, count):
             self._data[at : at + piece] = 0
-            self._mute[at : at + piece] = 0
+            self._marks[at : at + piece] = 0
         self._written = start + count
+
+    def _run(self, at: int, count: int, *, gated: bool) -> bytes:
+        """Return the samples of `count` slots from `at` on."""
+        data, marks = self._data[at : at + count], self._marks[at : at + count]
+        if gated or not marks.any():
+            return data.tobytes()
+        return np.where(marks == _GATED, np.int16(0), data).tobytes()
 
     def _require(self, start: int, end: int) -> None:
         if not self.oldest <= start <= end <= self._written:

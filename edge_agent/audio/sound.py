@@ -249,6 +249,7 @@ class Sound:
         if xruns:
             self._counts["input_xruns"] += xruns
             self._pacer.xrun(output=False)
+            self._engine.sound_lost()
         return now
 
     def _play(self, loudspeaker: _Side[OutputDevice], block: NDArray[np.int32], now: float) -> None:
@@ -259,7 +260,7 @@ class Sound:
             frames = self._pacer.frames(len(block), loudspeaker.device.writable())
         except Exception as error:  # noqa: BLE001  as above
             failure = error
-        step = self._engine.step(block, now, frames)
+        step = self._engine.step(block, now, frames, queued=self._pacer.fill - frames)
         self._mark = (self._engine.captured, now)
         if frames:
             self._committed += frames
@@ -273,6 +274,7 @@ class Sound:
         if underruns:
             self._counts["output_xruns"] += underruns
             self._pacer.xrun(output=True)
+            self._engine.sound_lost()
         if step.events:
             self._on_events(step.events)
         if step.wake:

@@ -38,14 +38,45 @@ def gain(volume: int) -> float:
     return float(10 ** (10 * math.log2(sones) / 20))
 
 
-class VolumeRamp:
+class Ramp:
+    """A factor that moves to a new value in a straight line; any chunking gives the same bits."""
+
+    def __init__(self, value: float) -> None:
+        self._from = self._to = np.float32(value)
+        self._length = self._at = 0
+
+    @property
+    def resting(self) -> bool:
+        """True when no move is on the way."""
+        return self._at >= self._length
+
+    def move(self, value: float, samples: int) -> None:
+        """Move to `value` within `samples`, from wherever the factor stands."""
+        reached = np.float32(1.0) if self.resting else np.float32(self._at) / np.float32(self._length)
+        self._from = np.float32(self._from + (self._to - self._from) * reached)
+        self._to, self._length, self._at = np.float32(value), samples, 0
+
+    def apply(self, samples: NDArray[np.float32]) -> None:
+        """Scale `samples` (n,) in place."""
+        ramped = min(len(samples), self._length - self._at)
+        if ramped > 0:
+            line = np.arange(self._at + 1, self._at + ramped + 1, dtype=np.float32) / np.float32(self._length)
+            samples[:ramped] *= self._from + (self._to - self._from) * line
+            self._at += ramped
+        if self._to != 1:
+            samples[max(0, ramped) :] *= self._to
+
+    def finish(self) -> None:
+        """Be there at once, where nothing is being heard."""
+        self._at = self._length
+
+
+class VolumeRamp(Ramp):
     """A gain that moves to a new volume in a straight line over `RAMP_SAMPLES`."""
 
     def __init__(self, volume: int) -> None:
+        super().__init__(gain(volume))
         self._volume = volume
-        self._from = self._to = np.float32(gain(volume))
-        self._at = RAMP_SAMPLES
-        self._line = np.arange(1, RAMP_SAMPLES + 1, dtype=np.float32) / np.float32(RAMP_SAMPLES)
 
     @property
     def volume(self) -> int:
@@ -55,7 +86,7 @@ class VolumeRamp:
     @property
     def silent(self) -> bool:
         """True when nothing can be heard: volume 0, and no ramp on the way to it."""
-        return self._volume == 0 and self._at == RAMP_SAMPLES
+        return self._volume == 0 and self.resting
 
     def set(self, volume: int) -> None:
         """Start to move to `volume`, from wherever the gain stands.
@@ -63,24 +94,5 @@ class VolumeRamp:
         Raises:
             ValueError: the volume is not from 0 to 100.
         """
-        target = np.float32(gain(volume))
-        if self._at < RAMP_SAMPLES:
-            reached = self._line[self._at - 1] if self._at else np.float32(0)
-            self._from = np.float32(self._from + (self._to - self._from) * reached)
-        else:
-            self._from = self._to
-        self._to, self._volume, self._at = target, volume, 0
-
-    def apply(self, samples: NDArray[np.float32]) -> None:
-        """Scale `samples` (n,) at 24 kHz in place; any chunking gives the same bits."""
-        ramped = min(len(samples), RAMP_SAMPLES - self._at)
-        if ramped:
-            line = self._line[self._at : self._at + ramped]
-            samples[:ramped] *= self._from + (self._to - self._from) * line
-            self._at += ramped
-        if self._to != 1:
-            samples[ramped:] *= self._to
-
-    def finish(self) -> None:
-        """Take on the set volume at once, where nothing is being heard."""
-        self._at = RAMP_SAMPLES
+        self.move(gain(volume), RAMP_SAMPLES)
+        self._volume = volume

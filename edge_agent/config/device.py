@@ -67,10 +67,14 @@ class Audio:
     quiet_volume: int = setting(
         25, "The most volume within quiet_hours, 0 to 100.", effect="now", check=between(0, 100)
     )
-    echo: Literal["auto", "hardware", "half-duplex", "off"] = setting(
+    echo: Literal["auto", "software", "hardware", "half-duplex", "off"] = setting(
         "auto",
-        "Keeps the device from hearing itself. auto: half-duplex in speaker mode, off in kiosk mode; "
-        "hardware: the device cancels its own echo.",
+        "Keeps the device from hearing itself. auto: what calibration found, software if it never ran, off with "
+        "a handset; software: an echo canceller; hardware: the sound card cancels its own echo; "
+        "half-duplex: shut the microphone while the device speaks.",
+    )
+    canceller: Literal["auto", "aec3", "speex"] = setting(
+        "auto", "The echo canceller of echo = software; auto takes the first of them that is installed."
     )
     pre_roll_ms: int = setting(
         500,

@@ -36,6 +36,14 @@ class Conversation:
         effect="now",
         check=between(1, 300),
     )
+    follow_up_s: float = setting(
+        8.0,
+        "Speaker mode: so long after an answer the device listens by itself. It sends only what it takes for speech to "
+        "it, not silence and not the television; 0: an open microphone sends all it hears until the conversation ends.",
+        unit="s",
+        effect="now",
+        check=between(0, 60),
+    )
     remember_s: float = setting(
         300.0,
         "Speaker mode: a conversation that begins this soon after the last one goes on with it, also after a restart; "

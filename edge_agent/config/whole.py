@@ -63,11 +63,14 @@ class Config:
         return self.mode == "kiosk" and self.panel.button == "button"
 
     @property
-    def echo(self) -> Literal["hardware", "half-duplex", "off"]:
-        """The echo policy in force. A handset's earpiece is too quiet at its microphone to echo."""
-        if self.audio.echo != "auto":
-            return self.audio.echo
-        return "half-duplex" if self.mode == "speaker" else "off"
+    def echo(self) -> Literal["auto", "software", "hardware", "half-duplex", "off"]:
+        """The echo policy in force; `auto`: what calibration found, else software.
+
+        A handset's earpiece is too quiet at its microphone to echo.
+        """
+        if self.audio.echo == "auto" and self.panel.button == "hook":
+            return "off"
+        return self.audio.echo
 
 
 def load(path: Path) -> Config:

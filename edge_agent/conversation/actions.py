@@ -67,6 +67,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Reveal:
+    """What was captured from `start` on was a person, though the device itself was heard: send it as it was heard."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """What was sent has been dealt with, if only by silence: it is never sent again."""
 
@@ -83,7 +90,10 @@ class FinishAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Silence the answer now; `by` says what stopped it: press, voice, text, end."""
+    """Silence the answer now.
+
+    `by` says what stopped it: press, voice (the service heard one), near-end (the device did), wake, stop, text, end.
+    """
 
     by: str
 
@@ -151,6 +161,7 @@ Action = (
     | SendText
     | Nudge
     | Hold
+    | Reveal
     | Settle
     | Play
     | FinishAnswer

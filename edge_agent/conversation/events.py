@@ -241,6 +241,42 @@ class AlarmEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class NearEndConfirmed:
+    """Somebody speaks over the answer since `sample`, as the device itself hears."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    """Somebody speaks to the silent device since `sample`, as it hears itself."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEnded:
+    """Nobody speaks any more; the last word ended before `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class WakeHeard:
+    """The wake word was heard; it ended at about `sample`."""
+
+    sample: int
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopHeard:
+    """The word that silences was heard; it ended at about `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A deadline of the machine has come."""
 
@@ -279,5 +315,10 @@ Event = (
     | BudgetFree
     | AlarmRings
     | AlarmEnded
+    | NearEndConfirmed
+    | VoiceStarted
+    | VoiceEnded
+    | WakeHeard
+    | StopHeard
     | Tick
 )

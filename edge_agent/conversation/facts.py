@@ -31,6 +31,15 @@ class Turn:
 
 
 @dataclass(slots=True)
+class Ear:
+    """The device listens by itself for a voice until `until`; nothing is sent. `by`: wake, tap, answer."""
+
+    by: str
+    sample: int | None
+    until: float
+
+
+@dataclass(slots=True)
 class Announcement:
     """A text to be spoken at the next quiet moment; `listen`: and the person heard afterwards."""
 
@@ -57,6 +66,10 @@ class Facts:
         self._line = Line(jitter)
         self._answer = Answer()
         self._turn: Turn | None = None
+        self._ear: Ear | None = None
+        self._voice = False
+        self._voice_over_at = 0.0
+        self._asked_aloud = False
         self._question_at = 0.0
         self._question_heard = False
         self._unsent_since: float | None = None
@@ -90,6 +103,18 @@ class Facts:
     def turn_open(self) -> bool:
         """True while microphone sound is admitted."""
         return self._turn is not None
+
+    @property
+    def attentive(self) -> bool:
+        """True while somebody's voice would matter: the microphone is open, or may open again after the answer."""
+        if self.rules.manual or self.muted or not self.in_conversation:
+            return False
+        return self._turn is not None or self._ear is not None or self._answer.sounding
+
+    @property
+    def careful(self) -> bool:
+        """True while nobody has asked the device to listen: a voice must stand out from the background."""
+        return self._ear is not None and self._ear.by == "answer"
 
     @property
     def in_conversation(self) -> bool:
@@ -137,7 +162,8 @@ class Facts:
             return State.STARTING
         if self._answer.sounding:
             return State.SPEAKING
-        if self._turn is not None or self._texts or self._answer.pending or self._owed_to_the_line():
+        waits = self._texts or self._answer.pending or self._owed_to_the_line()
+        if self._turn is not None or self._ear is not None or waits:
             return self._busy()
         if any(fault in self.faults for fault in BLOCKING):
             return State.FAULT
@@ -148,7 +174,8 @@ class Facts:
     def _busy(self) -> State:
         if not self._line.up:
             return State.CONNECTING
-        listening = self._turn is not None and (self.rules.manual or not self._answer.pending)
+        hears = self._turn is not None or self._ear is not None
+        listening = hears and (self.rules.manual or not self._answer.pending)
         return State.LISTENING if listening and not self._holding() else State.THINKING
 
     def _quiet(self) -> bool:
@@ -177,6 +204,9 @@ class Facts:
         """What waits for the line was spoken."""
         waits = self._unsent_since is not None or self._answer.awaited
         return self._turn is not None or (waits and not self._asked and not self._texts)
+
+    def _owed_an_answer(self) -> bool:
+        return self._answer.pending or self._answer.arriving
 
     def _owed_to_the_line(self) -> bool:
         """What was asked may still wait to be sent, or an announcement for its connection."""

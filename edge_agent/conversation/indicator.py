@@ -1,8 +1,9 @@
 """What the light shows and what a moment sounds like: two tables, walked from the top.
 
 The light says what the gate does: `listening` only while microphone sound passes, `connecting` while it is kept for a
-line that is not yet up, `muted` whenever the device rests deaf. Names of lights are patterns of `panel`, names of cues
-are sounds of `audio`, names of prompts are sentences of `prompts`; all three are data an owner may replace.
+line that is not yet up, `attentive` while the device listens by itself and sends nothing, `muted` whenever the device
+rests deaf. Names of lights are patterns of `panel`, names of cues are sounds of `audio`, names of prompts are sentences
+of `prompts`; all three are data an owner may replace.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ class Situation:
     """What is being tried for an answer that does not come."""
     ringing: bool = False
     degraded: bool = False
+    waiting: bool = False
+    """The device listens for a voice, and sends nothing."""
 
 
 LIGHTS: tuple[tuple[Callable[[Situation], bool], str], ...] = (
     (lambda s: s.state is State.UPDATING, "updating"),
     (lambda s: s.state is State.STARTING, "starting"),
-    (lambda s: s.state is State.LISTENING, "listening"),
+    (lambda s: s.state is State.LISTENING and not s.waiting, "listening"),
     (lambda s: s.ringing, "ringing"),
+    (lambda s: s.state is State.LISTENING, "attentive"),
     (lambda s: s.rung > 0 and s.state in {State.CONNECTING, State.THINKING}, "healing"),
     (lambda s: s.state is State.CONNECTING, "connecting"),
     (lambda s: s.state is State.THINKING and s.degraded, "degraded"),

@@ -6,8 +6,9 @@
     loop.call_at(machine.deadline, lambda: run(machine.handle(Tick(), machine.deadline)))
 
 Each event runs the one rule the table of moves names, and each deadline has one: `person` holds the rules for what
-people do, `answering` for what the service says, `lifeline` for the connection, `household` for the rest. All are made
-of the steps in `steps`. Where an event leads is derived from the facts (`facts`) and held against the same table.
+people do, `listening` for what the device hears by itself, `answering` for what the service says, `lifeline` for the
+connection, `household` for the rest. All are made of the steps in `steps`. Where an event leads is derived from the
+facts (`facts`) and held against the same table.
 
 Turn-taking:
 
@@ -15,6 +16,8 @@ Turn-taking:
   earlier one leaves it open until the next press. While the turn is open every answer sound is an old answer's.
 - *open microphone*: the press opens one long turn and the server finds the sentences in it; a press over the answer
   silences it, a press while listening ends the turn, a long press ends the conversation.
+- *open ears* (`rules.local_voice`): as the open microphone, but a press or the wake word only makes the device listen;
+  a turn opens when somebody speaks, and closes after the answer.
 - *hook*: lifting the handset presses, hanging up ends the conversation.
 
 The pre-roll never reaches back into the device's own voice, into an earlier turn or conversation, or before a mute.
@@ -31,6 +34,7 @@ from edge_agent.conversation import events as ev
 from edge_agent.conversation.answering import AnsweringRules
 from edge_agent.conversation.household import HouseholdRules
 from edge_agent.conversation.lifeline import LifelineRules
+from edge_agent.conversation.listening import ListeningRules
 from edge_agent.conversation.moves import find
 from edge_agent.conversation.person import PersonRules
 from edge_agent.conversation.rules import STUCK_S, UNSENT_S, Rules
@@ -41,7 +45,7 @@ Deadline = tuple[float, Callable[[], None]]
 PAUSE_S = 10.0  # with the open microphone: words were understood, and for so long nothing came of them
 
 
-class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
+class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, HouseholdRules):
     """One device's conversation.
 
     `jitter` gives numbers in [0, 1) and spreads reconnections; `strict` raises where a rule leads outside the table
@@ -106,6 +110,10 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
                 return
             min(due, key=lambda entry: entry[0])[1]()
 
+    def _nobody_there(self) -> None:
+        heard = self._turn is not None or self._ear is not None or not self.rules.local_voice
+        self._finish("nobody there", "fell asleep" if heard else "")
+
     # Deadlines: when, and what then.
 
     def _deadlines(self) -> list[Deadline]:
@@ -117,6 +125,10 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
         if turn is not None and not self._answer.sounding:
             since = turn.opened_at if rules.manual else self._listening_since
             out.append((since + (turn.most_s or rules.max_turn_s), self._turn_too_long))
+            if rules.local_voice and not self._voice and self._line.up and not self._owed_an_answer():
+                out.append((self._hush_at(), self._fell_silent))
+        if self._ear is not None and self._quiet():
+            out.append((self._ear.until, self._nobody_spoke))
         if self._down_since is not None and not rules.hook:
             if self._may_long_press:
                 out.append((self._down_since + rules.long_press_s, self._long_press))
@@ -125,7 +137,7 @@ class Machine(PersonRules, AnsweringRules, LifelineRules, HouseholdRules):
         if (self._notices or self._announcements) and self._quiet() and self._listener_free_at() > self._now:
             out.append((self._listener_free_at(), self._quiet_moment))
         if self._begun_at is not None and self._quiet() and self._line.wanted_since is None:
-            out.append((self._last_sound + rules.idle_timeout_s, lambda: self._finish("nobody there", "fell asleep")))
+            out.append((self._last_sound + rules.idle_timeout_s, self._nobody_there))
             end = self._begun_at + rules.max_conversation_s
             out.append((end, lambda: self._finish("conversation too long", "conversation too long")))
         return out

@@ -89,6 +89,17 @@ MOVES: tuple[Move, ...] = (
         "barge-in: the answer stops, a turn opens",
     ),
     Move(
+        ev.WakeHeard,
+        AWAKE,
+        "_wake_heard",
+        AWAKE,
+        "the ears open, an answer stops",
+    ),
+    Move(ev.StopHeard, AWAKE, "_stop_heard", AWAKE, "alarm, answer and listening end"),
+    Move(ev.NearEndConfirmed, BUSY, "_near_end", BUSY | REST, "barge-in by voice: the answer stops, a turn opens"),
+    Move(ev.VoiceStarted, BUSY, "_voice_started", BUSY | REST, "open ears make a turn of it"),
+    Move(ev.VoiceEnded, AWAKE, "_voice_ended", AWAKE, "nobody speaks any more"),
+    Move(
         ev.Released,
         AWAKE,
         "_release",

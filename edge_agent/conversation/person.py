@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.facts import Turn
 from edge_agent.conversation.rules import FAREWELL_S
@@ -22,7 +21,10 @@ class PersonRules(Steps):
         self._button_down()
         if self._hushed_alarm():
             return
-        if self._turn is None:
+        if self._ear is not None:
+            self._deafen("tapped again")
+            self._signal("turn closed")
+        elif self._turn is None:
             self._talk(event.sample)
         elif self.rules.manual and self._turn.most_s is not None:
             self._take_over(self._turn)
@@ -38,7 +40,7 @@ class PersonRules(Steps):
             return
         if self._answer.sounding:
             self._flush("press")
-            self._not_before = max(self._not_before, event.sample)
+            self._own_voice_over(event.sample)
         if self._turn is None:
             self._talk(event.sample)
         elif self.rules.manual and self._turn.most_s is not None:
@@ -82,7 +84,8 @@ class PersonRules(Steps):
             return
         self._begin()
         self._ending = None
-        self._listen_after = False
+        self._listen_after = self._asked_aloud = False
+        self._deafen("asked in writing")
         if self._answer.sounding:
             self._flush("text")
         self._texts.append(event.text)
@@ -103,14 +106,6 @@ class PersonRules(Steps):
     def _take_over(self, turn: Turn) -> None:
         """Whoever presses into a turn that the device opened wants to talk: from now on it is the person's own."""
         turn.held, turn.most_s, turn.opened_at = True, None, self._now
-
-    def _hushed_alarm(self) -> bool:
-        """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""
-        if not self._ringing:
-            return False
-        self._ringing = False
-        self._out.append(do.Ring(False))
-        return not self.rules.hook
 
     # Deadlines.
 

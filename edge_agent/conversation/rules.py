@@ -16,6 +16,10 @@ BREATH_S = 2.0  # after the last word the service understood, a person with the 
 LISTEN_S = 15.0  # how long an announcement that asks for an answer listens where nobody can hear the end of speech
 SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait means that none will come
 
+WAKE_S = 4.0  # whoever says the wake word goes on speaking within this, or did not mean it
+WAKE_RUN_S = 1.0  # a voice that starts this soon after the wake word began in one breath with it
+HUSH_S = 3.0  # after the last word: an answer that takes longer needs no open stream
+
 BLOCKING = (Fault.BUTTON_STUCK, Fault.MICROPHONE, Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.POWER)
 """Faults a device at rest shows as its state, the first that holds."""
 SETTLED_BY_TRYING = (Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.NETWORK, Fault.CLOCK)
@@ -46,5 +50,15 @@ class Rules:
     """The service closes the connection for microphone sound while it waits for a blocking call."""
     connection_limit_s: float = math.inf
     """No connection lives longer; it is changed for a new one before."""
+    follow_up_s: float = 0.0
+    """Open microphone: only what the device takes for speech is sent, and so long after an answer it listens for more;
+    0: all it hears is sent from the press to the end."""
+    full_duplex: bool = False
+    """The device's own voice is taken out of the microphone's: a turn may begin while it sounds."""
     remember_s: float = 0.0
     """A conversation that begins so soon after the last one goes on with it."""
+
+    @property
+    def local_voice(self) -> bool:
+        """True where the device itself decides when somebody speaks to it."""
+        return self.follow_up_s > 0 and not self.manual and not self.hook and not self.continuous

@@ -10,7 +10,7 @@ import math
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import indicator
 from edge_agent.conversation.answer import Answer
-from edge_agent.conversation.facts import Facts, Turn
+from edge_agent.conversation.facts import Ear, Facts, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
 from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S
@@ -64,15 +64,19 @@ class Steps(Facts):
             # whoever begins a conversation by holding the button wants to talk
             self._may_long_press = self.in_conversation and not self.rules.manual
 
-    def _talk(self, sample: int | None, *, most_s: float | None = None) -> None:
-        """Open a turn at `sample` or where capture stands now (None), or say why the microphone cannot be heard."""
+    def _talk(self, sample: int | None, *, most_s: float | None = None, by: str = "tap") -> None:
+        """Open a turn, or ears, at `sample` or where capture stands now (None); or say why nobody can be heard."""
         if self.muted:
             self._signal("pressed while muted")
         elif Fault.MICROPHONE in self.faults:
             self._signal("fault", Fault.MICROPHONE)
         elif self._spent:
             self._signal("fault", Fault.LIMIT)
-        elif Fault.BUTTON_STUCK not in self.faults:
+        elif Fault.BUTTON_STUCK in self.faults:
+            return
+        elif self.rules.local_voice:
+            self._listen(sample, by, most_s or self.rules.follow_up_s)
+        else:
             self._open_turn(sample, most_s)
 
     def _begin(self) -> None:
@@ -86,8 +90,36 @@ class Steps(Facts):
             if not (fault is Fault.LIMIT and self._spent):
                 self.faults.pop(fault, None)
 
-    def _open_turn(self, sample: int | None, most_s: float | None) -> None:
+    def _listen(self, sample: int | None, by: str, for_s: float) -> None:
+        """Listen for a voice; nothing is sent before there is one."""
         self._begin()
+        self._ending = None
+        self._listen_after = False
+        self._ear = Ear(by, sample, self._now + for_s)
+        self._out.append(do.Report("listening", by))
+        self._need_line()
+        self._line.unwanted()  # nothing waits to be sent
+        if by != "answer":
+            self._signal("turn opened")
+
+    def _listen_on(self) -> None:
+        """What was said is answered, or came to nothing: go on listening for a while, without sending."""
+        if self._turn is not None:
+            self._close_turn(None, "answered")
+        if not self.muted and Fault.MICROPHONE not in self.faults and not self._spent:
+            self._listen(None, "answer", self.rules.follow_up_s)
+
+    def _deafen(self, why: str) -> None:
+        """Listen no longer."""
+        if self._ear is not None:
+            self._ear = None
+            self._last_sound = self._now
+            self._out.append(do.Report("listening", why))
+
+    def _open_turn(self, sample: int | None, most_s: float | None, *, quietly: bool = False) -> None:
+        self._begin()
+        self._ear = None
+        self._asked_aloud = True
         self.turns += 1
         self._answer.superseded(self._now)
         self._asked.clear()
@@ -104,7 +136,8 @@ class Steps(Facts):
         self._out.append(do.OpenTurn(self.turns, self._turn_begins(sample)))
         self._out.append(do.Report("turn", "opened"))
         self._need_line()
-        self._signal("turn opened")
+        if not quietly:
+            self._signal("turn opened")
 
     def _turn_begins(self, sample: int | None) -> int | None:
         """Return the capture sample from which a turn opened at `sample` is heard, the pre-roll included."""
@@ -126,7 +159,10 @@ class Steps(Facts):
         self._unsent_since = self._now
         if self.rules.manual:
             self._await_answer()
-        self._signal("turn too long" if why == "too long" else "turn closed")
+        if why == "too long":
+            self._signal("turn too long")
+        elif not self.rules.local_voice or why == "tapped again":
+            self._signal("turn closed")  # where the device listens on, the light says enough
         self._say_what_waited()
         self._send_texts()
 
@@ -139,7 +175,7 @@ class Steps(Facts):
         if self._turn is not None:
             self._out.append(do.Report("turn", why))
             self._last_sound = self._fresh_since = self._now
-        self._turn = None
+        self._turn = self._ear = None
         self._listen_after = False
         self._unanswered_since = None
         self._say_what_waited()
@@ -155,7 +191,7 @@ class Steps(Facts):
     def _drop_input(self, why: str) -> None:
         self._out.append(do.VoidTurns())
         self._out.append(do.Report("turn", why))
-        self._turn = None
+        self._turn = self._ear = None
         self._texts.clear()
         self._asked.clear()
         self._answer.give_up()
@@ -263,7 +299,7 @@ class Steps(Facts):
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
         self._answer.silence(self._now)
-        self._last_sound = self._fresh_since = self._now
+        self._own_voice_over()
 
     def _play_out(self) -> None:
         if self._answer.play_out(self._now):
@@ -271,12 +307,21 @@ class Steps(Facts):
 
     def _sound_over(self, sample: int | None) -> None:
         self._answer.heard()
-        self._not_before = max(self._not_before, sample or 0)
-        self._last_sound = self._listening_since = self._fresh_since = self._now
+        self._own_voice_over(sample)
+        self._listening_since = self._now
         if self._ending is None:
             self._listen_if_asked(sample)
+            if self.rules.local_voice and self._asked_aloud and not self._voice and not self._answer.pending:
+                self._listen_on()
         elif not (self._answer.pending or self._answer.arriving):
             self._finish("ended", "goodbye")
+
+    def _own_voice_over(self, sample: int | None = None) -> None:
+        """The device falls silent, at `sample` or about now: no turn reaches back into its own voice."""
+        self._last_sound = self._now
+        if not self.rules.full_duplex:
+            self._fresh_since = self._now
+            self._not_before = max(self._not_before, sample or 0)
 
     def _listen_if_asked(self, sample: int | None) -> None:
         """An announcement that asks something has been heard to its end: open the turn for what is answered to it."""
@@ -285,6 +330,14 @@ class Steps(Facts):
             if self._turn is None:
                 self._talk(sample, most_s=LISTEN_S if self.rules.manual else None)
 
+    def _hushed_alarm(self) -> bool:
+        """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""
+        if not self._ringing:
+            return False
+        self._ringing = False
+        self._out.append(do.Ring(False))
+        return not self.rules.hook
+
     # The end.
 
     def _finish(self, why: str, signal: str, fault: Fault | None = None) -> None:
@@ -292,7 +345,8 @@ class Steps(Facts):
         if self._answer.sounding:
             self._flush("end")
         self._out.append(do.VoidTurns())
-        self._turn = None
+        self._turn = self._ear = None
+        self._voice = self._asked_aloud = False
         self._texts.clear()
         self._asked.clear()
         self._listen_after = False
@@ -310,7 +364,8 @@ class Steps(Facts):
             self._line.retry(self._now)
         self._out.append(do.Wipe(keep_handle=self.rules.remember_s > 0))
         self._out.append(do.Report("conversation", why))
-        self._signal(signal, fault)
+        if signal:
+            self._signal(signal, fault)
         if self._prewarms():
             self._connect()
 
@@ -324,7 +379,9 @@ class Steps(Facts):
 
     def _show(self) -> None:
         name = indicator.light(
-            indicator.Situation(self.state, self.muted, self.fault, self.rung, self._ringing, self._line.degraded)
+            indicator.Situation(
+                self.state, self.muted, self.fault, self.rung, self._ringing, self._line.degraded, self._ear is not None
+            )
         )
         if name != self.light:
             self.light = name

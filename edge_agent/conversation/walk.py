@@ -1,6 +1,6 @@
 """Where the conversation really goes: the machine driven through every course of events that can happen.
 
-    steps = walk()                                              # both ways of taking turns
+    steps = walk()                                              # all ways of taking turns
     steps[State.IDLE, "Pressed", State.LISTENING]               # {"push-to-talk", "open microphone"}
 
 The table of moves says where a rule may end; this finds where it does end, so that the docs can draw it. Only what can
@@ -8,13 +8,13 @@ happen is tried: the line comes up after it was opened, answers come while it is
 the faults, those of the microphone and of the line occur, and a stuck button by itself.
 Courses that lead to the same facts are followed once; as facts are finite, the walk ends by itself with every step
 there is. What comes from the house (announcements, alarms, budgets) is independent of much else; it is tried in a walk
-of its own, against fewer events of the service. Pure; it takes a few seconds.
+of its own, against fewer events of the service, and so is what the device hears by itself. Pure; it takes a while.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -27,7 +27,11 @@ from edge_agent.conversation.moves import State, find
 from edge_agent.conversation.rules import SAMPLE_RATE, Rules
 from edge_agent.errors import Fault
 
-MODES: Mapping[str, Rules] = {"push-to-talk": Rules(manual=True), "open microphone": Rules(manual=False)}
+MODES: Mapping[str, Rules] = {
+    "push-to-talk": Rules(manual=True),
+    "open microphone": Rules(manual=False),
+    "wake word": Rules(manual=False, follow_up_s=8.0, full_duplex=True),
+}
 """The ways of taking turns, by name."""
 
 _STEP_S = 0.3  # between two events: longer than a tap, shorter than any deadline
@@ -40,8 +44,8 @@ def walk() -> Steps:
     """Return every step from a state to a state, itself included, that some course of events can take."""
     found: Steps = {}
     for mode, rules in MODES.items():
-        for household in (False, True):
-            for step in _walk(rules, household=household):
+        for possible in (_ears,) if rules.local_voice else (_possible, _household):
+            for step in _walk(rules, possible):
                 found[step] = found.get(step, frozenset()) | {mode}
     return found
 
@@ -59,7 +63,7 @@ class _World:
     """A tool is running."""
 
 
-def _walk(rules: Rules, *, household: bool) -> set[tuple[State, str, State]]:
+def _walk(rules: Rules, possible: Callable[[_World], list[ev.Event]]) -> set[tuple[State, str, State]]:
     first = _World(Machine(rules, jitter=lambda: 0.5, strict=True))
     found: set[tuple[State, str, State]] = set()
     seen: set[Hashable] = {_facts(first)}
@@ -67,7 +71,7 @@ def _walk(rules: Rules, *, household: bool) -> set[tuple[State, str, State]]:
     while level:
         following = []
         for world in level:
-            for event in _household(world) if household else _possible(world):
+            for event in possible(world):
                 if find(world.machine.state, event) is None:  # logged, and nothing else
                     found.add((world.machine.state, type(event).__name__, world.machine.state))
                     continue
@@ -131,6 +135,30 @@ def _household(world: _World) -> list[ev.Event]:
         events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.Snapshot()]
+    if machine.state is State.SPEAKING:
+        events.append(ev.PlaybackEnded(sample))
+    if machine.deadline is not None:
+        events.append(ev.Tick())
+    return events
+
+
+def _ears(world: _World) -> list[ev.Event]:
+    machine, sample = world.machine, round(world.now * SAMPLE_RATE)
+    if machine.state is State.STARTING:
+        return [ev.Ready()]
+    events: list[ev.Event] = [
+        ev.Released(sample) if world.down else ev.Pressed(sample),
+        ev.Unmuted(sample) if machine.muted else ev.Muted(sample),
+        ev.EndAsked(),
+    ]
+    if not machine.muted:
+        events += [ev.WakeHeard(sample, "alexa"), ev.StopHeard(sample)]
+    if machine.attentive:
+        events += [ev.NearEndConfirmed(sample), ev.VoiceStarted(sample), ev.VoiceEnded(sample)]
+    if world.link is Link.OPENING:
+        events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
+    if world.link is Link.UP:
+        events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent()]
     if machine.state is State.SPEAKING:
         events.append(ev.PlaybackEnded(sample))
     if machine.deadline is not None:

@@ -11,6 +11,9 @@ What passes: sound captured inside [start, end) of an opened turn, not captured 
 still whose capture sample lies in such an interval. Nothing else has a way to the socket. `void` empties everything at
 once and forgets all intervals; a turn already opened on the wire is then only closed there.
 
+In half-duplex what the microphone hears under the device's own voice goes out as silence. `reveal` says that from some
+sample on it was a person: that is then sent as it was heard, after the silence that went out in its place.
+
 While `hold` is on nothing at all is handed out, and what is captured meanwhile never will be: a service that waits for
 the answer to a call closes the connection for sound, and sound that is kept for later would be stale.
 
@@ -42,8 +45,8 @@ class Ring(Protocol):
     def oldest(self) -> int:
         """First sample still readable."""
 
-    def read(self, start: int, end: int) -> bytes:
-        """Return s16le samples [start, end)."""
+    def read(self, start: int, end: int, *, gated: bool = False) -> bytes:
+        """Return s16le samples [start, end); those captured under the device's own voice as silence, unless `gated`."""
 
     def muted(self, start: int, end: int) -> bool:
         """Tell whether any of them was captured muted."""
@@ -109,6 +112,8 @@ class Uplink:
         self._farewell: Mark | None = None
         self._held: list[tuple[int, int]] = []
         self._held_since: int | None = None
+        self._closed_at = 0
+        self._revealed: list[tuple[int, int]] = []
 
     @property
     def turn_open(self) -> bool:
@@ -131,9 +136,14 @@ class Uplink:
         return waiting * 1000 / SAMPLE_RATE
 
     def open(self, turn: int, start: int) -> None:
-        """Admit sound from capture sample `start` on. An open turn ends where the new one begins."""
+        """Admit sound from capture sample `start` on. An open turn ends where the new one begins.
+
+        What an earlier turn had admitted is not admitted again: a start before that turn's end is moved there.
+        """
         if self.turn_open:
             self.close(start)
+        elif not self._manual:
+            start = max(start, self._closed_at)
         self._intervals.append(_Interval(turn, start, start, start))
         del self._intervals[:-MOST_UNANSWERED]
 
@@ -141,7 +151,7 @@ class Uplink:
         """End the open turn at capture sample `end` (at the earliest where it began); a no-op when none is open."""
         if self.turn_open:
             interval = self._intervals[-1]
-            interval.end = max(end, interval.start)
+            interval.end = self._closed_at = max(end, interval.start)
 
     def void(self) -> None:
         """Drop all that was not handed out, and admit nothing captured so far. An opened turn gets its end mark."""
@@ -150,6 +160,7 @@ class Uplink:
         self._intervals.clear()
         self._past.clear()
         self._pictures.clear()
+        self._revealed.clear()
 
     def hold(self, *, on: bool) -> None:
         """Hand nothing out while on, and never what is captured meanwhile."""
@@ -159,6 +170,14 @@ class Uplink:
             self._held.append((self._held_since, self._ring.written))
             self._held_since = None
             del self._held[:-MOST_HELD]
+
+    def reveal(self, start: int) -> None:
+        """What was captured from `start` on was a person, whatever the device itself was saying: send it as heard."""
+        self._revealed.append((start, self._ring.written))
+        del self._revealed[:-MOST_HELD]
+        if self.turn_open:
+            interval = self._intervals[-1]
+            interval.cursor = max(interval.start, min(interval.cursor, start))
 
     def forget(self) -> None:
         """The connection's conversation is over: like `void`, and nothing is left to be said on the wire."""
@@ -228,10 +247,18 @@ class Uplink:
                 return None
             interval.cursor = end
             if self._admits(interval, start, end):
-                return Sound(start, end, self._ring.read(start, end))
+                return Sound(start, end, self._read(start, end))
             self.dropped_samples += end - start
         interval.ended = True
         return Mark.ACTIVITY_END if self._manual else Mark.STREAM_END
+
+    def _read(self, start: int, end: int) -> bytes:
+        for since, until in self._revealed:
+            if start < until and since < end:
+                if since <= start:
+                    return self._ring.read(start, end, gated=True)
+                return self._ring.read(start, since) + self._ring.read(since, end, gated=True)
+        return self._ring.read(start, end)
 
     def _admits(self, interval: _Interval, start: int, end: int) -> bool:
         inside = interval.start <= start < end and (interval.end is None or end <= interval.end)

@@ -43,6 +43,7 @@ NAMES = (
     "waiting-for-clock",
     "idle",
     "connecting",
+    "attentive",
     "listening",
     "thinking",
     "speaking",

@@ -91,6 +91,8 @@ FIGURES: dict[str, Figure] = {
         Figure("turns", "counter", "Turns opened."),
         Figure("conversations", "counter", "Conversations that have ended."),
         Figure("interruptions", "counter", "Answers cut short, by who did it.", ("by",)),
+        Figure("near_end", "counter", "Speech over an answer, as the device itself hears it, by step.", ("step",)),
+        Figure("wake_words", "counter", "Wake words heard, or nearly, by what came of them.", ("outcome",)),
         Figure("healing", "counter", "What was tried for an answer that did not come, by step.", ("step",)),
         Figure("faults", "counter", "Faults shown, by code.", ("code",)),
         Figure("tool_calls", "counter", "Tool calls answered, by outcome.", ("outcome",)),

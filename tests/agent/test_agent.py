@@ -347,3 +347,63 @@ def test_a_tool_that_refuses_to_be_ended_does_not_hold_up_the_end(
         await tool
 
     asyncio.run(story())
+
+
+def test_the_mute_switch_beats_the_control_socket_and_the_reload(build: Build, tmp_path: Path) -> None:
+    async def story() -> None:
+        agent = build(panel={"mute_gpio": 24})
+        run = await running(agent)
+        assert (agent.status()["state"], agent.status()["muted_by"]) == ("muted", "switch")
+        answer = await asyncio.to_thread(call, tmp_path / "c.sock", {"do": "unmute"})
+        assert not answer["ok"]
+        assert "switched off at the device" in answer["error"]
+        wire = agent.board.switch_wire
+        assert wire is not None
+        wire.drive(True)
+        await until(lambda: not agent.status()["muted"])
+        assert agent.status()["state"] == "idle"
+        await agent.commands.do({"do": "mute"})
+        assert agent.status()["muted_by"] == "ctl"
+        wire.drive(False)
+        await until(lambda: agent.status()["muted_by"] == "switch")
+        wire.drive(True)
+        await until(lambda: agent.status()["muted_by"] == "ctl")
+        await agent.commands.do({"do": "unmute"})
+        assert not agent.status()["muted"]
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_whoever_talks_to_a_switched_off_microphone_hears_of_the_switch(build: Build) -> None:
+    async def story() -> None:
+        agent = build(panel={"mute_gpio": 24})
+        run = await running(agent)
+        said: list[str] = []
+        agent.talk._voice.prompt = said.append  # type: ignore[method-assign, assignment]
+        await agent.commands.do({"do": "tap"})
+        assert said == ["muted_by_switch"]
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_the_volume_has_a_cap_for_everybody(build: Build) -> None:
+    async def story() -> None:
+        agent = build(audio={"volume_max": 50}, panel={"volume_knob": "rotary"})
+        run = await running(agent)
+        answer = await agent.commands.do({"do": "volume", "volume": 90})
+        assert answer["volume"] == 50
+        assert "audio.volume_max" in answer["note"]
+        assert "loudest" in agent.set_volume(60)
+        assert agent.set_volume(40) == ""
+        knob: Any = agent.board.knob
+        knob.encoder.drive(9)
+        await until(lambda: agent.status()["volume"] == 50)
+        assert await agent.commands.do({"do": "volume", "volume": 20}) == {"volume": 20}
+        agent.stop()
+        await run
+
+    asyncio.run(story())

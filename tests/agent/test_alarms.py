@@ -71,7 +71,6 @@ class Device:
         self.state.load()
         self.offset = offset
         self.zone: tzinfo = BERLIN
-        self.volume = 10
         self.clock_is_set = True
         self.told: list[ev.Event] = []
         self.heard: list[tuple[float, str]] = []
@@ -82,7 +81,7 @@ class Device:
             lambda: self.config,
             self.state,
             engine=self,
-            volume=lambda: self.volume,
+            louder=lambda on: self.heard.append((self.loop.time(), "louder" if on else "as before")),
             tell=self.tell,
             save=self.save,
             publish=lambda _event, **fields: self.events.append((fields["phase"], fields["name"])),
@@ -109,9 +108,6 @@ class Device:
 
     def hush(self) -> None:
         self.heard.append((self.loop.time(), "hush"))
-
-    def set_volume(self, volume: int) -> None:
-        self.heard.append((self.loop.time(), f"volume {volume}"))
 
     def sounds(self, name: str) -> int:
         return sum(one == name for _, one in self.heard)
@@ -150,7 +146,7 @@ def test_a_timer_rings_and_a_press_stops_it(tmp_path: Path) -> None:
         assert device.heard == []
         await asyncio.sleep(2)
         assert device.told == [ev.AlarmRings("pasta")]
-        assert device.heard == [(begin + 300, "volume 40"), (begin + 300, "alarm")]
+        assert device.heard == [(begin + 300, "louder"), (begin + 300, "alarm")]
         await asyncio.sleep(60)
         cues = [at for at, name in device.heard if name == "alarm"]
         gaps = {round(b - a, 3) for a, b in itertools.pairwise(cues)}
@@ -160,7 +156,7 @@ def test_a_timer_rings_and_a_press_stops_it(tmp_path: Path) -> None:
         device.heard.clear()
         device.alarms.ring(on=False)
         await asyncio.sleep(3600)
-        assert [name for _, name in device.heard] == ["hush", "volume 10"]
+        assert [name for _, name in device.heard] == ["hush", "as before"]
         assert device.told == [ev.AlarmRings("pasta")], "who stopped it knows that it ended"
         assert device.events == [("set", "pasta"), ("rings", "pasta"), ("stopped", "pasta")]
         assert device.alarms.list_timers() == {"timers": [], "missed": []}
@@ -177,25 +173,9 @@ def test_ringing_that_nobody_hears_ends_by_itself_and_is_missed(tmp_path: Path) 
         device.alarms.set_alarm("12:01", "school")
         await asyncio.sleep(60 + RING_S + 1)
         assert device.told == [ev.AlarmRings("school"), ev.AlarmEnded()]
-        assert device.heard[-2:] == [(1060 + RING_S, "hush"), (1060 + RING_S, "volume 10")]
+        assert device.heard[-2:] == [(1060 + RING_S, "hush"), (1060 + RING_S, "as before")]
         assert device.sounds("It is time. school.") > 10
         assert [one["name"] for one in device.alarms.list_timers()["missed"]] == ["school"]
-        await device.alarms.close()
-
-    _play(story)
-
-
-def test_a_louder_device_stays_loud_and_the_owner_chooses_the_least(tmp_path: Path) -> None:
-    async def story() -> None:
-        device = Device(tmp_path)
-        device.alarms.start()
-        for volume, least, heard in ((80, 40, "volume 80"), (0, 25, "volume 25"), (0, 0, "volume 0")):
-            device.volume, device.config.audio.alarm_volume = volume, least
-            device.heard.clear()
-            device.alarms.set_timer(1, "x")
-            await asyncio.sleep(1.5)
-            assert device.heard[0][1] == heard
-            device.alarms.ring(on=False)
         await device.alarms.close()
 
     _play(story)
@@ -271,7 +251,7 @@ def test_a_ringing_one_is_cancelled_by_name_and_the_conversation_is_told(tmp_pat
         assert ev.AlarmEnded() not in device.told, "the tea still rings"
         device.alarms.cancel_timer("tea")
         assert device.told[-1] == ev.AlarmEnded()
-        assert device.heard[-1][1] == "volume 10"
+        assert device.heard[-1][1] == "as before"
         device.alarms.cancel_timer("cake")
         assert device.told.count(ev.AlarmEnded()) == 1
         with pytest.raises(Stop, match="there are: none"):
@@ -327,7 +307,7 @@ def test_what_rings_at_a_restart_rings_on(tmp_path: Path) -> None:
         first.alarms.set_timer(10, "pasta")
         await asyncio.sleep(12)
         await first.alarms.close()
-        assert first.heard[-2:] == [(1012.0, "hush"), (1012.0, "volume 10")]
+        assert first.heard[-2:] == [(1012.0, "hush"), (1012.0, "as before")]
         second = Device(tmp_path)
         second.alarms.start()
         assert second.told == [ev.AlarmRings("pasta")]
@@ -476,7 +456,7 @@ def test_a_clock_before_this_program_was_written_is_not_set(tmp_path: Path) -> N
                 Config,
                 device.state,
                 engine=device,
-                volume=lambda: 1,
+                louder=lambda _on: None,
                 tell=device.tell,
                 save=device.save,
                 wall=functools.partial(float, wall),
@@ -561,7 +541,7 @@ def test_the_engine_plays_what_an_alarm_asks_for() -> None:
 
     speaker.cue("alarm")
     assert peak_db() < -60, "a silent device"
-    speaker.set_volume(max(0, Config().audio.alarm_volume))
+    engine.set_volume(Config().audio.alarm_volume)
     speaker.cue("alarm")
     assert peak_db() > -40, "is heard when it rings"
     speaker.say(b"\0\0" * 1000, rate=16_000)

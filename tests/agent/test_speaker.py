@@ -29,9 +29,7 @@ class Room:
         self.told: list[ev.Event] = []
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.metrics = Metrics()
-        self.engine = Duplex(
-            block_frames=960, ring=CaptureRing(), mic_gain_db=0.0, mic_channel="left", volume=50, half_duplex=False
-        )
+        self.engine = Duplex(block_frames=960, ring=CaptureRing(), mic_gain_db=0.0, mic_channel="left", volume=50)
         reports = Reports(
             self.metrics,
             Captions(None),

@@ -193,10 +193,10 @@ def test_a_tool_called_while_nobody_talks_is_not_run(build: Build, caplog: pytes
         agent = build(live={"prewarm": True})
         talk, wire = started(agent)
         wire.up()
-        before = agent.volume
+        before = agent.loudness.volume
         talk.link.hearing.hear(heard.ToolCall((heard.Call("id", "set_volume", {"volume": 3}),)))
         await asyncio.sleep(0.05)
-        assert agent.volume == before
+        assert agent.loudness.volume == before
         assert "not run" in caplog.text
         await talk.close()
 

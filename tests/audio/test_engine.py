@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_agent.audio.echo import Canceller
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Level, Underrun
 from edge_agent.audio.filters import Decimator, Interpolator
 from edge_agent.audio.ring import CaptureRing
@@ -18,7 +19,7 @@ SILENT_MIC = np.zeros((BLOCK, 2), np.int32)
 
 
 def duplex(
-    *, seconds: float = 16.0, volume: int = 100, half_duplex: bool = False, input_ring_ms: float = 0.0
+    *, seconds: float = 16.0, volume: int = 100, input_ring_ms: float = 0.0, canceller: Canceller | None = None
 ) -> tuple[Duplex, CaptureRing]:
     ring = CaptureRing(seconds)
     engine = Duplex(
@@ -27,8 +28,8 @@ def duplex(
         mic_gain_db=0.0,
         mic_channel="left",
         volume=volume,
-        half_duplex=half_duplex,
         input_ring_ms=input_ring_ms,
+        canceller=canceller,
     )
     return engine, ring
 
@@ -56,7 +57,7 @@ class Bench:
         first = len(self.heard)
         for _ in range(blocks):
             self.now += len(mic) / 48_000
-            step = self.engine.step(mic, self.now, frames)
+            step = self.engine.step(mic.copy(), self.now, frames)  # a muted block is zeroed in place
             assert step.speaker.shape == (frames, 2)
             self.heard.append(step.speaker.copy())
             self.events += step.events
@@ -376,8 +377,25 @@ def test_unmute_waits_for_the_first_block_captured_wholly_after_it() -> None:
     assert np.frombuffer(ring.read(5 * 320, 6 * 320), np.int16).any()
 
 
+class Gate:
+    """Half-duplex at its plainest: nothing is cancelled, and nothing passes while the device is heard."""
+
+    name = "gate"
+    gates = True
+
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+        assert near.shape == far.shape
+        return near
+
+    def reset(self) -> None:
+        pass
+
+    def delay(self, ms: float) -> None:
+        pass
+
+
 def test_half_duplex_is_deaf_while_it_speaks_and_300_ms_longer() -> None:
-    engine, ring = duplex(half_duplex=True)
+    engine, ring = duplex(canceller=Gate())
     bench = Bench(engine)
     bench.run(5, mic=loud_mic())
     engine.play(noise(4_800, 1).tobytes())  # 200 ms, ten blocks
@@ -386,12 +404,20 @@ def test_half_duplex_is_deaf_while_it_speaks_and_300_ms_longer() -> None:
     open_blocks = [bool(np.frombuffer(ring.read(at, at + 320), np.int16).any()) for at in range(0, ring.written, 320)]
     assert open_blocks[:6] == [True] * 6  # the sixth was captured before its answer was
     assert open_blocks[6 : 6 + 10 + 15] == [False] * 25
-    assert all(open_blocks[6 + 10 + 16 :])
+    assert all(open_blocks[6 + 10 + 17 :])
     assert not ring.muted(0, ring.written)
 
 
+def test_half_duplex_keeps_what_it_did_not_let_through_until_somebody_says_it_was_a_person() -> None:
+    engine, ring = duplex(canceller=Gate())
+    engine.play(noise(24_000, 1).tobytes())
+    Bench(engine).run(10, mic=loud_mic())
+    assert not np.frombuffer(ring.read(5 * 320, 10 * 320), np.int16).any()
+    assert np.frombuffer(ring.read(5 * 320, 10 * 320, gated=True), np.int16).any()
+
+
 def test_half_duplex_hears_all_along_when_nothing_is_audible() -> None:
-    engine, ring = duplex(half_duplex=True, volume=0)
+    engine, ring = duplex(canceller=Gate(), volume=0)
     engine.play(noise(24_000, 1).tobytes())
     Bench(engine).run(20, mic=loud_mic())
     assert all(np.frombuffer(ring.read(at, at + 320), np.int16).any() for at in range(0, ring.written, 320))

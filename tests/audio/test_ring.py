@@ -72,7 +72,7 @@ def test_a_wipe_leaves_nothing_behind(before: int) -> None:
         ring.append(numbered(start, 250), muted=start % 500 == 0)
     ring.wipe()
     assert not ring._data.any()
-    assert not ring._mute.any()
+    assert not ring._marks.any()
     with pytest.raises(LookupError):
         ring.read(before - 1, before)
     ring.append(numbered(before, 500))

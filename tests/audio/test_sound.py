@@ -88,9 +88,7 @@ class Stage:
 
     def __init__(self, microphones: list[Any], loudspeakers: list[Any], **more: Any) -> None:
         self.ring = CaptureRing(16.0)
-        self.engine = Duplex(
-            block_frames=BLOCK, ring=self.ring, mic_gain_db=0, mic_channel="left", volume=100, half_duplex=False
-        )
+        self.engine = Duplex(block_frames=BLOCK, ring=self.ring, mic_gain_db=0, mic_channel="left", volume=100)
         self.events: list[EngineEvent] = []
         self.failures: list[BaseException] = []
         self.recovered: list[Fault] = []

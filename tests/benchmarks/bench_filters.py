@@ -78,9 +78,7 @@ def cpu_ms_per_s(works: list[Callable[[int], object]], block_ms: int) -> list[fl
 def engine_step(block_ms: int, *, talking: bool) -> Callable[[int], object]:
     """Return one step of a whole engine, idle or with an answer that never ends."""
     frames = block_ms * 48
-    engine = Duplex(
-        block_frames=frames, ring=CaptureRing(), mic_gain_db=24, mic_channel="left", volume=60, half_duplex=False
-    )
+    engine = Duplex(block_frames=frames, ring=CaptureRing(), mic_gain_db=24, mic_channel="left", volume=60)
     mic = (np.random.default_rng(1).normal(0, 0.001, (frames, 2)) * 2**31).astype(np.int32)
     chunk = np.random.default_rng(2).normal(0, 3_000, DOWN_RATE).astype(np.int16).tobytes()
 

@@ -269,11 +269,11 @@ def test_a_reload_knows_what_changed_and_when_it_takes_effect() -> None:
 @pytest.mark.parametrize(
     ("tree", "idle_s", "manual", "echo"),
     [
-        ({}, 12, True, "off"),
-        ({"mode": "speaker"}, 30, False, "half-duplex"),
+        ({}, 12, True, "auto"),
+        ({"mode": "speaker"}, 30, False, "auto"),
         ({"mode": "speaker", "audio": {"echo": "hardware"}}, 30, False, "hardware"),
         ({"panel": {"button": "hook"}}, 12, False, "off"),
-        ({"conversation": {"idle_timeout_s": 5}}, 5, True, "off"),
+        ({"conversation": {"idle_timeout_s": 5}}, 5, True, "auto"),
     ],
 )
 def test_what_follows_from_the_mode(tree: dict[str, Any], idle_s: float, manual: bool, echo: str) -> None:

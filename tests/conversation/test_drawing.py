@@ -69,7 +69,7 @@ def test_the_walk_finds_the_moves_of_a_talk(steps: Steps) -> None:
     assert steps[State.IDLE, "Pressed", State.CONNECTING] == BOTH
     assert steps[State.IDLE, "Pressed", State.LISTENING] == BOTH, "on a connection that is still open"
     assert steps[State.LISTENING, "Released", State.THINKING] == {"push-to-talk"}
-    assert steps[State.LISTENING, "AnswerAudio", State.SPEAKING] == {"open microphone"}
+    assert steps[State.LISTENING, "AnswerAudio", State.SPEAKING] == {"open microphone", "wake word"}
     assert steps[State.SPEAKING, "PlaybackEnded", State.LISTENING] == BOTH, "push-to-talk after `converse`"
     assert steps[State.SPEAKING, "Pressed", State.LISTENING] == BOTH
 

@@ -157,7 +157,9 @@ def test_half_duplex_keeps_the_device_from_hearing_itself(tmp_path: Path) -> Non
     with SyncTwin(Script(rules=(Rule(steps=(Say(sound=sent, pace=4.0),)),))) as twin:
 
         async def story() -> None:
-            async with Device(tmp_path, twin, microphone=voice, mode="speaker") as device:
+            async with Device(
+                tmp_path, twin, microphone=voice, mode="speaker", audio={"echo": "half-duplex"}
+            ) as device:
                 await device.ask("tap")
                 await device.until(state="speaking")
                 await asyncio.sleep(2.0)

@@ -79,7 +79,9 @@ class VirtualDevice:
                 "mic_gain_db": 0.0,
                 "mic_channel": "left",
                 "volume": 100,
+                "echo": "off",  # people say noise, and nothing comes back, unless `air` is a room
             },
+            "conversation": {"follow_up_s": 0.0},  # noise is no speech to a detector
             "panel": {"pins": "none"},
             "tools": {"folder": str(folder / "tools")},
             "control": {"socket": str(folder / "c.sock")},

@@ -8,7 +8,7 @@
 |---|---|---|
 | `software` | `Aec3`; `Speex` where that cannot be loaded | takes the echo out of the microphone |
 | `half-duplex` | `HalfDuplex` (`gates`) | shuts the microphone while the device is heard; a loud voice breaks in |
-| `hardware` | None | the sound card, a speakerphone say, cancels by itself: nothing to do |
+| `hardware` | `Trusted` | the sound card, a speakerphone say, cancels by itself: nothing to do |
 | `off` | None | headphones or a handset: there is no echo |
 
 `far` is what was really committed to the loudspeaker, after volume and ducking, zeros where it ran dry. The
@@ -21,9 +21,20 @@ from typing import Literal
 
 from edge_agent.audio.echo.canceller import MAX_DELAY_MS, Canceller
 from edge_agent.audio.echo.halfduplex import MAX_TAIL_MS, TAIL_MS, HalfDuplex
+from edge_agent.audio.echo.trusted import Trusted
 from edge_agent.errors import DeviceError, Fault
 
-__all__ = ["MAX_DELAY_MS", "MAX_TAIL_MS", "TAIL_MS", "Canceller", "HalfDuplex", "Kind", "Policy", "open_canceller"]
+__all__ = [
+    "MAX_DELAY_MS",
+    "MAX_TAIL_MS",
+    "TAIL_MS",
+    "Canceller",
+    "HalfDuplex",
+    "Kind",
+    "Policy",
+    "Trusted",
+    "open_canceller",
+]
 
 Policy = Literal["software", "hardware", "half-duplex", "off"]
 Kind = Literal["auto", "aec3", "speex"]
@@ -56,8 +67,10 @@ def open_canceller(
     delay_ms = min(max(delay_ms, 0.0), MAX_DELAY_MS)
     tail_ms = min(max(tail_ms, 0.0), MAX_TAIL_MS)
     match policy:
-        case "hardware" | "off":
+        case "off":
             return None
+        case "hardware":
+            return Trusted()
         case "half-duplex":
             return HalfDuplex(delay_ms=delay_ms, tail_ms=tail_ms, echo_gain_db=echo_gain_db)
         case "software":

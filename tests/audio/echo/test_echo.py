@@ -26,7 +26,12 @@ def no_speex(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "name", "gates"),
-    [("software", "aec3", False), ("half-duplex", "half-duplex", True), ("hardware", "", None), ("off", "", None)],
+    [
+        ("software", "aec3", False),
+        ("half-duplex", "half-duplex", True),
+        ("hardware", "hardware", False),
+        ("off", "", None),
+    ],
 )
 def test_each_policy_has_its_canceller(policy: Policy, name: str, gates: bool | None) -> None:
     canceller = open_canceller(policy)

@@ -1,0 +1,87 @@
+"""What the sound engine listens with: echo canceller, speech detector and wake words, as configured and as calibrated.
+
+    ears = open_ears(config, calibration)
+    engine = Duplex(..., canceller=ears.canceller, detector=ears.detector, wake=ears.wake, tail_s=ears.tail_s)
+    ears.echo                     # the policy in force, for `status`
+
+Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
+log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from edge_agent import wake
+from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
+from edge_agent.audio.calibration import Calibration
+from edge_agent.audio.echo import Canceller, Policy, open_canceller
+from edge_agent.audio.nearend import TAIL_S, WakeSpotter
+from edge_agent.audio.reference import LEAD, RATE
+from edge_agent.config import Config
+from edge_agent.errors import DeviceError
+
+log = logging.getLogger("edge_agent")
+
+_LEAD_MS = LEAD * 1_000 / RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """The parts for the engine, and the echo policy they stand for."""
+
+    echo: str
+    canceller: Canceller | None
+    detector: NearEndDetector | None
+    wake: WakeSpotter | None
+    tail_s: float
+
+    @property
+    def full_duplex(self) -> bool:
+        """What goes up while the device sounds is free of its own voice."""
+        return self.echo in {"software", "hardware"}
+
+
+def open_ears(config: Config, calibration: Calibration | None) -> Ears:
+    """Open what a configuration asks for.
+
+    `calibration` is that of the configured devices, or None.
+
+    Raises:
+        ConfigError: a wake word that cannot be used.
+    """
+    policy: Policy = "software" if config.echo == "auto" else config.echo
+    canceller = _canceller(policy, config, calibration)
+    if policy == "software" and canceller is not None and canceller.gates:
+        policy = "half-duplex"
+    open_microphone = not config.manual_turns and config.panel.button == "button"
+    return Ears(
+        echo=policy,
+        canceller=canceller,
+        detector=NearEndDetector(webrtc_speech()) if open_microphone else None,
+        wake=wake.open_detector(config.wake) if config.mode == "speaker" else None,
+        tail_s=TAIL_S if calibration is None else max(0.1, calibration.tail_ms / 1_000),
+    )
+
+
+def _canceller(policy: Policy, config: Config, calibration: Calibration | None) -> Canceller | None:
+    if calibration is None:
+        try:
+            return open_canceller(policy, kind=config.audio.canceller)
+        except DeviceError as error:
+            log.warning("%s The device goes on in half-duplex: it does not listen while it speaks.", error)
+            return open_canceller("half-duplex")
+    delay_ms = max(0.0, calibration.delay_ms) + _LEAD_MS
+    gain_db = calibration.echo_gain_db + config.audio.mic_gain_db
+    try:
+        return open_canceller(
+            policy,
+            kind=config.audio.canceller,
+            delay_ms=delay_ms,
+            tail_ms=calibration.tail_ms,
+            echo_gain_db=gain_db,
+        )
+    except DeviceError as error:
+        log.warning("%s The device goes on in half-duplex: it does not listen while it speaks.", error)
+        return open_canceller("half-duplex", delay_ms=delay_ms, tail_ms=calibration.tail_ms, echo_gain_db=gain_db)

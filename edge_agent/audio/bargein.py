@@ -1,0 +1,304 @@
+"""Does somebody speak? Asked of the echo-cancelled microphone, twenty milliseconds at a time.
+
+    detector = NearEndDetector(is_speech)
+    for event in detector.hear(block, start=ring.written, sounding=True):
+        ...
+    far.duck(on=detector.ducking)
+
+While the device sounds, what is left of its own echo must not count, and an answer that stops for nothing is worse than
+one that stops late. So it takes two steps: a *suspicion* (a few frames that are speech and not faint) ducks the answer,
+which makes the person stand out; *confirmation* (more and louder frames, soon) stops it; else the answer comes back. In
+the first second of sound, before the canceller has learned its echo path, and for half a second after sound was lost,
+less is believed.
+
+While it is silent, a *voice* starts with a stretch of speech louder than the background, and ends with a pause. The
+background is the mean power of the last ten seconds or so in which no voice was found: a television that runs is
+background, whoever speaks to the device is louder. `careful` is the margin asked for; a person who has just said the
+wake word needs none.
+
+The policy is data. Pure; what a frame of speech is decides `is_speech(frame)` (s16le, 20 ms at 16 kHz).
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.errors import DeviceError
+
+RATE = 16_000
+FRAME = 320
+"""Samples of a frame: 20 ms, the longest that WebRTC's detector and every block length share."""
+
+_FRAMES_PER_S = RATE // FRAME
+_FULL_SCALE = 32_768.0
+_SILENCE_DBFS = -120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """At least `hits` of the last `frames` frames are speech above `dbfs`."""
+
+    hits: int
+    frames: int
+    dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The thresholds, for speech that reaches the detector at about -30 dBFS; times in seconds.
+
+    Levels are absolute: they belong to the microphone's fixed gain, which calibration sets.
+    """
+
+    suspicion: Few = Few(3, 4, -55.0)
+    confirmation: Few = Few(6, 8, -48.0)
+    within_s: float = 0.6
+    """From suspicion to confirmation; later it is a new suspicion."""
+    early_suspicion: Few = Few(4, 5, -50.0)
+    early_confirmation: Few = Few(8, 10, -46.0)
+    early_s: float = 1.0
+    """The first second of sound after a silence, in which the canceller learns."""
+    hold_off_s: float = 0.5
+    voice: Few = Few(6, 10, -55.0)
+    over_background_db: float = 6.0
+    pause_s: float = 0.8
+    """A voice ends with this much without speech."""
+    background_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class NearEndSuspected:
+    """Somebody may be speaking over the answer since `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class NearEndConfirmed:
+    """Somebody speaks over the answer since `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class NearEndCleared:
+    """It was nothing: the answer comes back."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStarted:
+    """Somebody speaks since `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEnded:
+    """The last speech was heard before `sample`."""
+
+    sample: int
+
+
+NearEndEvent = NearEndSuspected | NearEndConfirmed | NearEndCleared | VoiceStarted | VoiceEnded
+
+
+class _Phase(enum.Enum):
+    QUIET = enum.auto()
+    SUSPECTED = enum.auto()
+    VOICE = enum.auto()  # somebody speaks, over an answer or into silence
+
+
+class NearEndDetector:
+    """See the module's docstring; samples in events are those of `start`.
+
+    Args:
+        is_speech: tells whether a frame of `FRAME` samples, s16le, is speech.
+        policy: the thresholds.
+    """
+
+    def __init__(self, is_speech: Callable[[bytes], bool], policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.careful = True
+        """A voice must stand out from the background."""
+        self._is_speech = is_speech
+        self._phase = _Phase.QUIET
+        self._rest = np.zeros(0, np.int16)
+        self._levels: list[float] = []  # dBFS of the last frames that were speech, -inf for those that were not
+        self._most = max(
+            few.frames
+            for few in (
+                self.policy.suspicion,
+                self.policy.confirmation,
+                self.policy.early_suspicion,
+                self.policy.early_confirmation,
+                self.policy.voice,
+            )
+        )
+        self._since = 0  # first sample of the suspicion or voice
+        self._until = 0  # a suspicion lives until this sample
+        self._spoken = 0  # end of the last frame of speech
+        self._sounding_since: int | None = None
+        self._deaf_until = 0
+        self._background = 0.0
+        self._now = 0
+
+    @property
+    def ducking(self) -> bool:
+        """The answer should be lowered: somebody may be speaking over it, or does."""
+        return self._phase is _Phase.SUSPECTED or (self._phase is _Phase.VOICE and self._sounding_since is not None)
+
+    @property
+    def voice(self) -> bool:
+        """Somebody speaks."""
+        return self._phase is _Phase.VOICE
+
+    @property
+    def background_dbfs(self) -> float:
+        """Mean level where nobody spoke."""
+        return _dbfs(self._background)
+
+    def hold_off(self) -> None:
+        """Sound was lost: for half a second the canceller's residue is not to be trusted."""
+        self._deaf_until = self._now + round(self.policy.hold_off_s * RATE)
+
+    def reset(self) -> None:
+        """Forget what was heard; the background stays."""
+        self._phase = _Phase.QUIET
+        self._rest = self._rest[:0]
+        self._levels.clear()
+
+    def hear(self, block: NDArray[np.int16], start: int, *, sounding: bool) -> list[NearEndEvent]:
+        """Take the next samples (n,) from sample `start` on; less than a frame waits for the next call.
+
+        `sounding`: the device's own sound may be in them.
+        """
+        if len(self._rest):
+            start -= len(self._rest)
+            block = np.concatenate([self._rest, block])
+        frames = block[: len(block) // FRAME * FRAME].reshape(-1, FRAME)
+        self._rest = block[frames.size :].copy()
+        events: list[NearEndEvent] = []
+        if not sounding:
+            self._sounding_since = None
+        elif self._sounding_since is None:
+            self._sounding_since = start
+            self._first_sound(events)
+        wide = frames.astype(np.float32)
+        for number, power in enumerate(np.einsum("ij,ij->i", wide, wide).tolist()):
+            self._now = start + (number + 1) * FRAME
+            mean = power / (FRAME * _FULL_SCALE**2)
+            level = _dbfs(mean)
+            speech = level > self._faintest and self._is_speech(frames[number].tobytes())
+            self._take(level if speech else -math.inf)
+            if self._sounding_since is None:
+                self._silent_frame(mean, events)
+            else:
+                self._sounding_frame(events)
+        return events
+
+    def overhear(self, block: NDArray[np.int16]) -> None:
+        """Let a block (n,) that nobody asks about count for the background."""
+        wide = block.astype(np.float32)
+        count = max(1, len(block))
+        share = min(1.0, count / (self.policy.background_s * RATE))
+        self._background += (float(np.dot(wide, wide)) / (count * _FULL_SCALE**2) - self._background) * share
+
+    def _first_sound(self, events: list[NearEndEvent]) -> None:
+        """The device begins to sound: what was heard before is over, whoever goes on speaking speaks over it."""
+        if self._phase is _Phase.VOICE:
+            events.append(VoiceEnded(self._spoken))
+        self._phase = _Phase.QUIET
+        self._levels.clear()
+
+    @property
+    def _faintest(self) -> float:
+        return min(self.policy.suspicion.dbfs, self.policy.voice.dbfs)
+
+    def _take(self, level: float) -> None:
+        self._levels.append(level)
+        del self._levels[: -self._most]
+        if level > -math.inf:
+            self._spoken = self._now
+
+    def _sounding_frame(self, events: list[NearEndEvent]) -> None:
+        policy = self.policy
+        if self._now < self._deaf_until:
+            self._levels.clear()
+        early = self._now - (self._sounding_since or 0) <= policy.early_s * RATE
+        suspicion = policy.early_suspicion if early else policy.suspicion
+        confirmation = policy.early_confirmation if early else policy.confirmation
+        if self._phase is _Phase.QUIET and self._heard(suspicion):
+            self._phase = _Phase.SUSPECTED
+            self._since = self._now - self._age(suspicion) * FRAME
+            self._until = self._now + round(policy.within_s * RATE)
+            events.append(NearEndSuspected(self._since))
+        if self._phase is _Phase.SUSPECTED:
+            if self._heard(confirmation):
+                self._phase = _Phase.VOICE
+                events.append(NearEndConfirmed(self._since))
+            elif self._now >= self._until:
+                self._phase = _Phase.QUIET
+                self._levels.clear()
+                events.append(NearEndCleared(self._now))
+        elif self._phase is _Phase.VOICE:
+            self._end_of_voice(events)
+
+    def _silent_frame(self, power: float, events: list[NearEndEvent]) -> None:
+        policy = self.policy
+        if self._phase is _Phase.SUSPECTED:  # the answer ended by itself
+            self._phase = _Phase.QUIET
+            events.append(NearEndCleared(self._now))
+        if self._phase is _Phase.VOICE:
+            self._end_of_voice(events)
+            return
+        floor = self.background_dbfs + policy.over_background_db if self.careful else _SILENCE_DBFS
+        few = Few(policy.voice.hits, policy.voice.frames, max(policy.voice.dbfs, floor))
+        if self._heard(few):
+            self._phase = _Phase.VOICE
+            self._since = self._now - self._age(few) * FRAME
+            events.append(VoiceStarted(self._since))
+            return
+        share = 1 / (policy.background_s * _FRAMES_PER_S)
+        self._background += (power - self._background) * share
+
+    def _end_of_voice(self, events: list[NearEndEvent]) -> None:
+        if self._now - self._spoken >= self.policy.pause_s * RATE:
+            self._phase = _Phase.QUIET
+            self._levels.clear()
+            events.append(VoiceEnded(self._spoken))
+
+    def _heard(self, few: Few) -> bool:
+        return sum(level > few.dbfs for level in self._levels[-few.frames :]) >= few.hits
+
+    def _age(self, few: Few) -> int:
+        """Return the frames since the first of those that count."""
+        recent = self._levels[-few.frames :]
+        return next((len(recent) - number for number, level in enumerate(recent) if level > few.dbfs), 1)
+
+
+def webrtc_speech() -> Callable[[bytes], bool]:
+    """Return WebRTC's voice detector at its strictest, for frames of 20 ms at 16 kHz.
+
+    Raises:
+        DeviceError: it is not installed.
+    """
+    try:
+        import webrtcvad  # noqa: PLC0415  only where an open microphone is
+    except ImportError:
+        raise DeviceError(
+            'The voice detector webrtcvad is not installed; install webrtcvad-wheels, or set audio.echo = "off".'
+        ) from None
+    detector = webrtcvad.Vad(3)
+    return lambda frame: bool(detector.is_speech(frame, RATE))
+
+
+def _dbfs(power: float) -> float:
+    return 10 * math.log10(power) if power > 1e-12 else _SILENCE_DBFS

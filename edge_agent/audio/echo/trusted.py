@@ -1,0 +1,35 @@
+"""A sound card that cancels its own echo, such as a speakerphone: its microphone is taken as it is. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.audio.echo.canceller import checked_delay
+
+
+class Trusted:
+    """Nothing left to cancel, so that speech over an answer may be believed."""
+
+    name = "hardware"
+    gates = False
+    latency_ms = 0.0
+    """How much later a sound leaves than it went in."""
+
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return `near` (n,) int16 as it is; see `Canceller.process`."""
+        if near.shape != far.shape:
+            msg = f"{len(near)} samples of the microphone and {len(far)} of the loudspeaker do not run in step"
+            raise ValueError(msg)
+        return near.copy()
+
+    def reset(self) -> None:
+        """Do nothing: there is nothing to forget."""
+
+    def delay(self, ms: float) -> None:
+        """Do nothing with a delay that can be.
+
+        Raises:
+            ValueError: not from 0 to 500 ms.
+        """
+        checked_delay(ms)

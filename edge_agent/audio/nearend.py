@@ -1,0 +1,237 @@
+"""The near end: the microphone on its way to the ring, and what is noticed in it.
+
+    near = NearEnd(ring, mic_gain_db=24, mic_channel="auto", canceller=open_canceller("software"), ...)
+    near.committed(speaker, silent=False)                  # what the loudspeaker was given
+    fresh = near.take(mic, now, queued=1_440, told=print)   # once per block
+
+    mic -> zeroed while muted -> Decimator (fixed gain) -> echo canceller <- reference
+        -> detector (somebody speaks) -> wake word -> ring
+
+Muted blocks are zeroed before anything looks at them. The canceller works while somebody may be listening (`attentive`,
+or a wake word) and the device is or was just heard; else the microphone goes by it untouched. A canceller that `gates`
+(half-duplex) lets nothing through while the device is heard: the ring then keeps the microphone's own sound marked as
+gated, which reads as silence until somebody says that it was a person's. Without a canceller nobody is noticed while
+the device is heard.
+
+Pure; one thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.audio.bargein import NearEndConfirmed, NearEndDetector, NearEndEvent
+from edge_agent.audio.echo.canceller import Canceller
+from edge_agent.audio.filters import CARD_RATE, Channel, Decimator
+from edge_agent.audio.levels import Meter
+from edge_agent.audio.reference import RATE, Reference
+from edge_agent.audio.ring import CaptureRing
+
+TAIL_S = 0.3
+"""The device is in the room this long after its last sound: air, reverberation and a margin."""
+WORK_ON_S = 1.0
+"""The canceller goes on this long after the device's last sound where nobody is listening."""
+_TICK_S = 1e-6  # rounding of `now`; far less than a sample
+
+
+class Spotted(Protocol):
+    """A wake word that was heard, or nearly; see `edge_agent.wake.Heard`."""
+
+    @property
+    def word(self) -> str:
+        """Which."""
+
+    @property
+    def score(self) -> float:
+        """How surely, 0 to 1."""
+
+    @property
+    def fired(self) -> bool:
+        """False: a near miss, for the log."""
+
+    @property
+    def kind(self) -> Literal["wake", "stop"]:
+        """What it is for."""
+
+    @property
+    def ago(self) -> int:
+        """Samples between its end and the end of the block."""
+
+
+class WakeSpotter(Protocol):
+    """What listens for wake words; see `edge_agent.wake.WakeDetector`."""
+
+    def hear(self, block: NDArray[np.int16]) -> Sequence[Spotted]:
+        """Take the next samples (n,) at 16 kHz."""
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeHeard:
+    """A wake word ended at about `sample`; `fired` is False for a near miss."""
+
+    sample: int
+    word: str
+    score: float
+    fired: bool = True
+    kind: Literal["wake", "stop"] = "wake"
+
+
+NearEvent = NearEndEvent | WakeHeard
+
+
+class NearEnd:
+    """See the module's docstring.
+
+    Args:
+        ring: where the microphone's sound goes.
+        mic_gain_db: gain before the cut to 16 bits.
+        mic_channel: the slot the microphone fills: auto, left, right or mono.
+        input_ring_ms: the most sound the input device may hold before it is read.
+        canceller: takes the device's own sound out; None: the microphone as it is.
+        detector: notices speech; None: nobody asks.
+        wake: notices wake words; None: there are none.
+        tail_s: the device is in the room this long after its last sound.
+    """
+
+    def __init__(
+        self,
+        ring: CaptureRing,
+        *,
+        mic_gain_db: float,
+        mic_channel: Channel,
+        input_ring_ms: float = 0.0,
+        canceller: Canceller | None = None,
+        detector: NearEndDetector | None = None,
+        wake: WakeSpotter | None = None,
+        tail_s: float = TAIL_S,
+    ) -> None:
+        self.down = Decimator(gain_db=mic_gain_db, channel=mic_channel)
+        self.input_ring_s = input_ring_ms / 1_000
+        self.attentive = False
+        """Somebody listens: the detector works, and the canceller all the time."""
+        self.meter: Meter | None = None
+        """Measures what is heard, where somebody wants to know."""
+        self.blocks = self.muted_blocks = self.gated_blocks = 0
+        self._ring = ring
+        self._canceller = canceller
+        self._detector = detector
+        self._wake = wake
+        self._tail = round(tail_s * RATE)
+        self._reference = Reference()
+        self._muted = False
+        self._unmuted_at = -math.inf
+        self._deaf = False  # the last block was muted
+        self._near_rest = np.zeros(0, np.int16)
+        self._since_sound = RATE * 3600
+        self._person = False  # in half-duplex: somebody spoke over the device, so nothing is gated until it is silent
+
+    @property
+    def ducking(self) -> bool:
+        """The answer should be lowered: somebody may be speaking over it."""
+        return self._detector is not None and self._detector.ducking
+
+    @property
+    def detector(self) -> NearEndDetector | None:
+        """What notices speech."""
+        return self._detector
+
+    def set_mute(self, muted: bool, now: float) -> None:
+        """Mute from the next block on, or unmute from the first block captured wholly after `now`."""
+        if self._muted and not muted:
+            self._unmuted_at = now
+        self._muted = muted
+
+    def committed(self, speaker: NDArray[np.int32], *, silent: bool) -> None:
+        """Take the frames (n, 2) that the loudspeaker was given; `silent` as of `FarEnd`."""
+        if self._minds_echo:
+            self._reference.put(speaker, silent=silent)
+
+    def attend(self, on: bool, *, careful: bool) -> None:
+        """Notice when somebody speaks, or no longer; `careful`: only who is louder than the background."""
+        if self._detector is not None:
+            if on is not self.attentive:
+                self._detector.reset()
+            self._detector.careful = careful
+        self.attentive = on
+
+    def forget(self) -> None:
+        """Let nothing of what was heard so far come out any more, or be recognised."""
+        self.down.forget()
+        for part in (self._canceller, self._detector, self._wake):
+            if part is not None:
+                part.reset()
+
+    def lost(self) -> None:
+        """Sound was lost on either side."""
+        self._reference.realign()
+        if self._detector is not None:
+            self._detector.hold_off()
+
+    def take(self, mic: NDArray[np.int32], now: float, queued: int, told: Callable[[NearEvent], None]) -> int:
+        """Take a block (n, 2) that was complete at `now`; returns the samples that came into the ring.
+
+        `queued`: frames that the loudspeaker still held then; `told` gets what is noticed.
+        """
+        captured_from = now - len(mic) / CARD_RATE - self.input_ring_s + _TICK_S
+        muted = self._muted or captured_from < self._unmuted_at
+        if muted:
+            mic[:] = 0
+        elif self._deaf:
+            self.forget()
+        self._deaf = muted
+        heard = self.down.process(mic)
+        self.blocks += 1
+        self.muted_blocks += muted
+        if self.meter is not None:
+            self.meter.mic(heard[:0] if muted else heard, len(heard))
+        clean, gated, sounding = self._cancel(heard, queued)
+        if not muted:
+            self._notice(clean, sounding, told)
+        gated = gated and not self._person
+        self.gated_blocks += gated
+        self._ring.append(heard if gated else clean, muted=muted, gated=gated)
+        return len(clean)
+
+    @property
+    def _minds_echo(self) -> bool:
+        return self._canceller is not None or self._detector is not None
+
+    def _cancel(self, heard: NDArray[np.int16], queued: int) -> tuple[NDArray[np.int16], bool, bool]:
+        """Return the samples without the device's own sound, whether they are gated, and whether it sounds."""
+        if not self._minds_echo:
+            return heard, False, False
+        far, loud = self._reference.take(len(heard), queued=queued)
+        self._since_sound = 0 if loud else self._since_sound + len(heard)
+        sounding = self._since_sound < self._tail
+        self._person = self._person and sounding
+        canceller = self._canceller
+        if canceller is None:
+            return heard, False, sounding
+        working = canceller.gates or self.attentive or self._since_sound < WORK_ON_S * RATE
+        clean = canceller.process(heard, far) if working else heard
+        return clean, canceller.gates and sounding, sounding
+
+    def _notice(self, clean: NDArray[np.int16], sounding: bool, told: Callable[[NearEvent], None]) -> None:
+        start = self._ring.written
+        detector = self._detector
+        blind = sounding and self._canceller is None  # what it would hear is the device itself
+        if detector is not None and self.attentive and not blind:
+            found = detector.hear(clean, start, sounding=sounding)
+            self._person = self._person or any(isinstance(event, NearEndConfirmed) for event in found)
+            for event in found:
+                told(event)
+        elif detector is not None and not sounding:
+            detector.overhear(clean)
+        if self._wake is not None:
+            end = start + len(clean)
+            for one in self._wake.hear(clean):
+                told(WakeHeard(end - one.ago, one.word, one.score, one.fired, one.kind))
