@@ -1,7 +1,8 @@
 """`edge-agent config`, as the command line offers it: `service.config_command`, with the model's own say in `check`.
 
-What a setting may hold is known to `config`; whether the chosen model can do it is known to the agent alone, which is
-asked here, so that a wish that would be refused at the first press is one line now.
+What a setting may hold is known to `config`; whether the chosen model can do it only to the agent, and whether a wake
+word can be heard only to `wake`. Both are asked here, so that what would be refused at the start or at the first press
+is one line now.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ask_the_model(config: Config, file: Path) -> None:
-    from edge_agent.agent import wishes  # noqa: PLC0415  `show` and `explain` need not wait for numpy and the rest
+    from edge_agent import wake  # noqa: PLC0415  `show` and `explain` need not wait for numpy and the rest
+    from edge_agent.agent import wishes  # noqa: PLC0415  as above
 
     wishes.check(config, file)
+    if config.mode == "speaker":
+        wake.check(config.wake, file)

@@ -25,6 +25,7 @@ from edge_agent.agent import wishes
 from edge_agent.agent.alarms import EARLIEST, Alarms
 from edge_agent.agent.board import Board
 from edge_agent.agent.commands import Commands
+from edge_agent.agent.ears import open_wake
 from edge_agent.agent.figures import sample_figures
 from edge_agent.agent.flight import Flight, RecordedFlight
 from edge_agent.agent.helpers import Helpers
@@ -50,6 +51,7 @@ from edge_agent.service.notify import Notifier
 from edge_agent.service.state import StateFile
 from edge_agent.tools.builtin import device_tools
 from edge_agent.tools.mcp import McpTools
+from edge_agent.wake import WakeDetector
 
 log = logging.getLogger("edge_agent")
 
@@ -150,6 +152,7 @@ class Agent:
         )
         self.button = Button(debounce_ms=config.panel.debounce_ms, on_edge=self._edge, loop=self._loop)
         self.commands = Commands(self)
+        self._wake: WakeDetector | None = None
         self._light: Light | None = None
         self._control: ControlServer | None = None
         self._stop = asyncio.Event()
@@ -204,6 +207,8 @@ class Agent:
             block_ms=self.config.audio.block_ms,
         )
         await self._mcp.start()
+        self._wake = await asyncio.to_thread(open_wake, self.config)
+        talk.engine.listen_for(self._wake)
         self.sound = talk.sound = Sound(
             input=self.config.audio.input,
             output=self.config.audio.output,
@@ -251,6 +256,8 @@ class Agent:
         if self.sound is not None and not await asyncio.to_thread(self.sound.stop, STOP_S):
             log.error("the sound library hangs; leaving without it")
             self._leave(EXIT_OK)
+        if self._wake is not None:
+            self._wake.close()
         if not (talk_ended and await self._helpers.finished(until - self._loop.time())):
             log.warning("a tool, a name server, a file or the voice does not come to an end; leaving without it")
             self._leave(EXIT_OK)

@@ -1,8 +1,9 @@
 """What the sound engine listens with: echo canceller, speech detector and wake words, as configured and as calibrated.
 
     ears = open_ears(config, calibration)
-    engine = Duplex(..., canceller=ears.canceller, detector=ears.detector, wake=ears.wake, tail_s=ears.tail_s)
+    engine = Duplex(..., canceller=ears.canceller, detector=ears.detector, tail_s=ears.tail_s)
     ears.echo                     # the policy in force, for `status`
+    engine.listen_for(await asyncio.to_thread(open_wake, config))     # one's own models take a while
 
 Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
 log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo.
@@ -13,14 +14,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from edge_agent import wake
 from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
 from edge_agent.audio.calibration import Calibration
 from edge_agent.audio.echo import Canceller, Policy, open_canceller
-from edge_agent.audio.nearend import TAIL_S, WakeSpotter
+from edge_agent.audio.nearend import TAIL_S
 from edge_agent.audio.reference import LEAD, RATE
 from edge_agent.config import Config
 from edge_agent.errors import DeviceError
+from edge_agent.wake import WakeDetector, open_detector
 
 log = logging.getLogger("edge_agent")
 
@@ -34,7 +35,6 @@ class Ears:
     echo: str
     canceller: Canceller | None
     detector: NearEndDetector | None
-    wake: WakeSpotter | None
     tail_s: float
 
     @property
@@ -47,9 +47,6 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
     """Open what a configuration asks for.
 
     `calibration` is that of the configured devices, or None.
-
-    Raises:
-        ConfigError: a wake word that cannot be used.
     """
     policy: Policy = "software" if config.echo == "auto" else config.echo
     canceller = _canceller(policy, config, calibration)
@@ -60,9 +57,17 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
         echo=policy,
         canceller=canceller,
         detector=NearEndDetector(webrtc_speech()) if open_microphone else None,
-        wake=wake.open_detector(config.wake) if config.mode == "speaker" else None,
         tail_s=TAIL_S if calibration is None else max(0.1, calibration.tail_ms / 1_000),
     )
+
+
+def open_wake(config: Config) -> WakeDetector | None:
+    """Open what listens for the wake word; None where there is none. Blocks for up to seconds with one's own models.
+
+    Raises:
+        ConfigError: a wake word that cannot be used.
+    """
+    return open_detector(config.wake) if config.mode == "speaker" else None
 
 
 def _canceller(policy: Policy, config: Config, calibration: Calibration | None) -> Canceller | None:

@@ -107,7 +107,6 @@ class Talk:
             cues=load_cues(Path(now.audio.cue_sounds)) if now.audio.cue_sounds else None,
             canceller=self.ears.canceller,
             detector=self.ears.detector,
-            wake=self.ears.wake,
             tail_s=self.ears.tail_s,
         )
         self.engine.set_mute(memory.state.muted)

@@ -100,7 +100,6 @@ class Duplex:
         cues: sounds by name at 24 kHz; None: the built-in ones.
         canceller: takes the device's own sound out of the microphone's; None: nothing does.
         detector: notices speech, over an answer and into silence; None: nobody asks.
-        wake: notices wake words; None: there are none.
         tail_s: the device is in the room this long after its last sound.
     """
 
@@ -116,7 +115,6 @@ class Duplex:
         cues: Mapping[str, NDArray[np.float32]] | None = None,
         canceller: Canceller | None = None,
         detector: NearEndDetector | None = None,
-        wake: WakeSpotter | None = None,
         tail_s: float = TAIL_S,
     ) -> None:
         self._cues = load_cues() if cues is None else dict(cues)
@@ -129,7 +127,6 @@ class Duplex:
             input_ring_ms=input_ring_ms,
             canceller=canceller,
             detector=detector,
-            wake=wake,
             tail_s=tail_s,
         )
         self._far = FarEnd(block_frames=block_frames, volume=volume)
@@ -219,6 +216,10 @@ class Duplex:
         if self._attentive != (on, careful):
             self._attentive = (on, careful)
             self._commands.append(lambda _: self._near.attend(on, careful=careful))
+
+    def listen_for(self, wake: WakeSpotter | None) -> None:
+        """Listen for wake words from now on, or no longer."""
+        self._commands.append(lambda _: self._near.listen_for(wake))
 
     def sound_lost(self) -> None:
         """Sound was lost on its way from or to a device: what is left of the echo is not to be trusted for a while."""

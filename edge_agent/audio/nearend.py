@@ -98,7 +98,6 @@ class NearEnd:
         input_ring_ms: the most sound the input device may hold before it is read.
         canceller: takes the device's own sound out; None: the microphone as it is.
         detector: notices speech; None: nobody asks.
-        wake: notices wake words; None: there are none.
         tail_s: the device is in the room this long after its last sound.
     """
 
@@ -111,7 +110,6 @@ class NearEnd:
         input_ring_ms: float = 0.0,
         canceller: Canceller | None = None,
         detector: NearEndDetector | None = None,
-        wake: WakeSpotter | None = None,
         tail_s: float = TAIL_S,
     ) -> None:
         self.down = Decimator(gain_db=mic_gain_db, channel=mic_channel)
@@ -124,7 +122,7 @@ class NearEnd:
         self._ring = ring
         self._canceller = canceller
         self._detector = detector
-        self._wake = wake
+        self._wake: WakeSpotter | None = None
         self._tail = round(tail_s * RATE)
         self._reference = Reference()
         self._muted = False
@@ -162,6 +160,10 @@ class NearEnd:
                 self._detector.reset()
             self._detector.careful = careful
         self.attentive = on
+
+    def listen_for(self, wake: WakeSpotter | None) -> None:
+        """Listen for wake words, or no longer."""
+        self._wake = wake
 
     def forget(self) -> None:
         """Let nothing of what was heard so far come out any more, or be recognised."""

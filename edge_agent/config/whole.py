@@ -112,6 +112,12 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
                 f"{source}: budget.soft_per_{period} = {soft:g} is above budget.hard_per_{period} = {hard:g}; "
                 "the notice would come after the end"
             )
+    if config.mode == "kiosk" and (config.wake.word or config.wake.stop):
+        key = "wake.word" if config.wake.word else "wake.stop"
+        raise ConfigError(
+            f'{source}: {key} is of no use with mode = "kiosk", where people press a button; leave it empty, or set '
+            'mode = "speaker"'
+        )
     if config.broker.key and not config.broker.certificate:
         raise ConfigError(f"{source}: broker.key is of no use without broker.certificate, which is empty")
     _check_pins(config.panel, source)

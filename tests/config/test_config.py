@@ -289,3 +289,10 @@ def test_a_reload_leaves_what_needs_a_restart_as_it_was() -> None:
     assert (adopted.audio.volume, adopted.live.voice) == (10, "Kore")
     assert {entry.effect for entry in changes(old, adopted)} == {"now", "connection"}
     assert {entry.effect for entry in changes(adopted, new)} == {"restart"}
+
+
+@pytest.mark.parametrize("key", ["word", "stop"])
+def test_a_wake_word_beside_a_button_that_is_held_is_refused(key: str) -> None:
+    value = {"word": "alexa", "stop": "/etc/edge-agent/stop.json"}[key]
+    with pytest.raises(ConfigError, match=rf'f: wake.{key} is of no use with mode = "kiosk".*mode = "speaker"'):
+        parse({"wake": {key: value}}, source="f")

@@ -18,7 +18,7 @@ def test_no_word_no_detector() -> None:
 
 
 def test_words_and_sensitivity_come_from_the_settings() -> None:
-    config = parse({"wake": {"word": "okay_nabu, alexa", "sensitivity": 0.75}}, source="test")
+    config = parse({"mode": "speaker", "wake": {"word": "okay_nabu, alexa", "sensitivity": 0.75}}, source="test")
     detector = open_detector(config.wake)
     assert detector is not None
     assert detector.words == ("Okay Nabu", "Alexa")
