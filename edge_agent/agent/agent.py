@@ -31,6 +31,7 @@ from edge_agent.agent.flight import Flight, RecordedFlight
 from edge_agent.agent.helpers import Helpers
 from edge_agent.agent.loudness import Loudness
 from edge_agent.agent.memory import Memory
+from edge_agent.agent.pulse import Pulse
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.silence import Silence
 from edge_agent.agent.talk import Talk
@@ -38,7 +39,7 @@ from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.moves import BUSY
-from edge_agent.errors import EXIT_FAILED, EXIT_OK, ConfigError, Fault, Stop
+from edge_agent.errors import EXIT_OK, ConfigError, Fault, Stop
 from edge_agent.panel.button import Button
 from edge_agent.panel.contact import Edge
 from edge_agent.panel.light import Light, load_patterns
@@ -55,9 +56,7 @@ from edge_agent.wake import WakeDetector
 
 log = logging.getLogger("edge_agent")
 
-CHECK_S = 1.0  # how often heartbeats are looked at
-DEAD_S = 2.0  # a sound stream silent for longer is a fault
-HUNG_S = 10.0  # a sound library that does not come back in this time never will: the process leaves
+CHECK_S = 1.0  # how often what must be looked after is
 START_S = 5.0  # devices that need longer to open are reported when they do
 FIRST_BLOCK_S = 0.01  # between two looks for the first block
 STOP_S = 2.0  # of the five seconds in which the daemon must end, what the sound thread gets
@@ -159,7 +158,12 @@ class Agent:
         self._last_state = ""
         self._watching = False
         self._next_check: asyncio.TimerHandle | None = None
-        self._lifeless: dict[Fault, str] = {}
+        self._pulse = Pulse(
+            faults=lambda: self.talk.machine.faults,
+            tell=self._tell,
+            alive=self._notifier.watchdog,
+            leave=self._leave,
+        )
         self._helpers = Helpers()
         self._loop.set_default_executor(self._helpers)
 
@@ -272,7 +276,7 @@ class Agent:
         return True
 
     def _check(self) -> None:
-        """Once a second: are the streams alive? Only then the watchdog is told so."""
+        """Once a second, whatever must be looked after."""
         self._next_check = self._loop.call_later(CHECK_S, self._check)
         if self.talk.machine.state in BUSY:
             self.metrics.count("talk_seconds", CHECK_S)
@@ -280,30 +284,8 @@ class Agent:
         self.flight.second()
         self.board.second()
         self.loudness.second()
-        if self.sound is None:
-            return
-        now = self._loop.time()
-        microphone, loudspeaker = self.sound.input_age_s(now), self.sound.output_age_s(now)
-        age = max(microphone, loudspeaker)
-        if age > HUNG_S:
-            log.error("the sound thread has not moved for %.0f s; leaving, to be started anew", age)
-            self._leave(EXIT_FAILED)
-        if age <= DEAD_S:
-            self._notifier.watchdog()
-            self._alive_again()
-            return
-        fault, name = (Fault.MICROPHONE, "microphone") if microphone > DEAD_S else (Fault.LOUDSPEAKER, "loudspeaker")
-        if fault not in self.talk.machine.faults:
-            sentence = f"The {name} gives no sign of life; if it does not come back, the device starts anew."
-            self._lifeless[fault] = sentence
-            self.talk.tell(ev.FaultRaised(fault, sentence))
-
-    def _alive_again(self) -> None:
-        """A stream moves again: take back what was said of it, unless the sound thread knows of more."""
-        for fault, sentence in self._lifeless.items():
-            if self.talk.machine.faults.get(fault) == sentence:
-                self.talk.tell(ev.FaultCleared(fault))
-        self._lifeless.clear()
+        if self.sound is not None:
+            self._pulse.look(self.sound, self._loop.time())
 
     def _leave(self, code: int) -> None:
         """A library call that never returns cannot be ended from inside: leave the process at once."""
@@ -315,14 +297,14 @@ class Agent:
             log.info("nothing to reload: the configuration did not come from a file")
             return
         try:
-            fresh = settings.load(self._config_path)
+            fresh = self._calibrated(settings.load(self._config_path))
             wishes.check(fresh, self._config_path)
         except ConfigError as error:
             log.warning("not reloaded: %s", error)
             return
         for entry in settings.changes(self.config, fresh):
             log.info("%s = %r takes effect %s", entry.key, entry.shown, _WHEN[entry.effect])
-        self.config = settings.adopt(self.config, self._calibrated(fresh))
+        self.config = settings.adopt(self.config, fresh)
         self._captions.path = Path(self.config.captions.file) if self.config.captions.file else None
         self.button.set_debounce(self.config.panel.debounce_ms)
         self._mcp.replace(self.config.mcp)

@@ -233,6 +233,7 @@ class _Talk:
             on_event=self._came.put_nowait,
             on_closed=self._closed,
             ssl_context=self._ssl_context,
+            proxy=order.proxy,
         )
         self._protocol = order.protocol
         return order.protocol

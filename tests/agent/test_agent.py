@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from edge_agent.agent import Agent
+from edge_agent.agent import Agent, pulse
 from edge_agent.agent import agent as module
+from edge_agent.audio.calibration import Calibration
 from edge_agent.conversation import events as ev
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, Fault
 from edge_agent.service.client import call
+from edge_agent.service.state import StateFile
 
 Build = Callable[..., Agent]
 
@@ -141,7 +143,7 @@ def test_a_sound_library_that_hangs_for_long_makes_the_process_leave(
         run = await running(agent)
         systemd.heard()
         sound: Any = agent.sound
-        sound.input_age = module.HUNG_S + 0.1
+        sound.input_age = pulse.HUNG_S + 0.1
         agent._check()
         assert left == [EXIT_FAILED]
         assert not [notice for notice in systemd.heard() if "WATCHDOG" in notice]
@@ -405,5 +407,57 @@ def test_the_volume_has_a_cap_for_everybody(build: Build) -> None:
         assert await agent.commands.do({"do": "volume", "volume": 20}) == {"volume": 20}
         agent.stop()
         await run
+
+    asyncio.run(story())
+
+
+def test_what_was_measured_is_in_force_from_the_start_and_after_a_reload(
+    build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured = Calibration(
+        at="2026-11-22T08:00:00Z",
+        input="silence:",
+        output="null:",
+        delay_ms=42.0,
+        echo_gain_db=-30.0,
+        tail_ms=180.0,
+        noise_dbfs=-70.0,
+        mic_gain_db=17.0,
+        mic_channel="right",
+        volume_max=70,
+        echo="half-duplex",
+    )
+    state = StateFile()
+    state.put("calibration", measured.to_section())
+    assert state.flush() is None
+    path = tmp_path / "c.toml"
+    path.write_text('[live]\nurl = "ws://127.0.0.1:9"\n[audio]\ninput = "silence:"\noutput = "null:"\n')
+
+    async def story() -> None:
+        agent = build(config_path=path)
+        run = await running(agent)
+        for _ in range(2):
+            assert agent.config.audio.mic_gain_db == 17.0
+            assert agent.status()["echo"] == "half-duplex"
+            assert agent.loudness.set(100, by="ctl").volume == 70
+            caplog.clear()
+            agent._reload()
+        assert "mic_gain_db" not in caplog.text, "nothing changed"
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_what_was_measured_elsewhere_is_not_in_force(build: Build) -> None:
+    state = StateFile()
+    state.put("calibration", {"at": "x", "input": "alsa:other"})
+    assert state.flush() is None
+
+    async def story() -> None:
+        agent = build()
+        assert agent.config.audio.mic_gain_db == 24.0
+        assert agent.status()["echo"] == "software"
+        await agent.talk.close()
 
     asyncio.run(story())
