@@ -56,10 +56,43 @@ def test_kiosk_marks_turns_and_forgets_soon() -> None:
     assert kiosk.captions.file == ""
 
 
-def test_speaker_listens_openly_with_a_device_that_cancels_its_echo() -> None:
+def test_a_kiosk_that_is_copied_as_it_stands_hears_and_gets_what_was_calibrated() -> None:
+    kiosk = config.load(ROOT / "docs/examples/kiosk.toml")
+    assert kiosk.panel.mute_gpio == -1, "an open pin would mute a device without a switch"
+    assert left_to_calibration(kiosk.audio) == left_to_calibration(config.Audio())
+
+
+def test_the_pins_of_a_kiosk_take_the_switch_and_the_knob_its_sentences_name() -> None:
+    text = (ROOT / "docs/examples/kiosk.toml").read_text()
+    wired = text.replace("mute_gpio = -1", "mute_gpio = 24").replace('knob = "none"', 'knob = "rotary"')
+    panel = config.parse(tomllib.loads(wired), source="kiosk.toml").panel
+    assert (panel.mute_gpio, panel.mute_closed, panel.volume_knob, panel.volume_gpio) == (24, "live", "rotary", [5, 6])
+
+
+def test_speaker_listens_by_itself_with_a_bare_microphone_and_cancels_its_echo() -> None:
     speaker = config.load(ROOT / "docs/examples/speaker.toml")
     assert not speaker.manual_turns
-    assert speaker.echo == "hardware"
+    assert speaker.conversation.follow_up_s > 0
+    assert speaker.wake.word
+    assert speaker.panel.mute_gpio == -1, "an open pin would mute a device without a switch"
+    assert (speaker.audio.input, speaker.audio.output) == (config.Audio().input, config.Audio().output)
+    assert left_to_calibration(speaker.audio) == left_to_calibration(config.Audio())
+
+
+def test_the_lines_for_a_speakerphone_take_the_place_of_those_above_them() -> None:
+    text = (ROOT / "docs/examples/speaker.toml").read_text()
+    instead = re.findall(r"^#   ((\w+) = .*)$", text, re.MULTILINE)
+    assert len(instead) == 5
+    for line, key in instead:
+        text, found = re.subn(rf"^{key} = .*$", line, text, count=1, flags=re.MULTILINE)
+        assert found, key
+    audio = config.parse(tomllib.loads(text), source="speaker.toml").audio
+    assert (audio.echo, audio.input, audio.mic_gain_db, audio.mic_channel) == ("hardware", "pyaudio:Jabra", 0.0, "mono")
+
+
+def left_to_calibration(audio: config.Audio) -> tuple[float, str, int, str]:
+    """Return what calibration decides where it stands at its default; a value of the example's own would win."""
+    return audio.mic_gain_db, audio.mic_channel, audio.volume_max, audio.echo
 
 
 def test_field_uses_the_hook_and_little_data() -> None:
