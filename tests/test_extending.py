@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent import config, prompts
+from edge_agent import config, prompts, wake
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.devices import open_input
+from edge_agent.config.checks import BUILT_IN_WORDS, split_words
 from edge_agent.errors import DeviceError
 from edge_agent.panel.light import load_patterns
+from edge_agent.prompts.sounds import sources
 from edge_agent.tools.declare import declare, tool
 from edge_agent.tools.registry import find_tools
 from edge_agent.tools.runner import Call, ToolRunner
@@ -65,8 +67,8 @@ def configured(section: str) -> config.Config:
 def test_every_block_with_code_is_under_test() -> None:
     text = PAGE.read_text()
     opened = len(re.findall(r"^```\w+$", text, re.MULTILINE))
-    assert opened == sum(map(len, sections().values())) == 11
-    assert list(sections()) == ["A tool", "A device", "A light pattern", "A prompt language"]
+    assert opened == sum(map(len, sections().values())) == 13
+    assert list(sections()) == ["A tool", "A device", "A light pattern", "A wake word", "A prompt language"]
 
 
 def test_a_tool_in_the_owners_folder_answers_the_model(tmp_path: Path) -> None:
@@ -160,6 +162,31 @@ def test_cues_of_the_owners_replace_two_and_leave_the_others(tmp_path: Path) -> 
     assert {name for name in own if not np.array_equal(own[name], built_in[name])} == {"listen", "done"}
     assert len(own["listen"]) == 24_000 * 120 // 1000
     assert not len(own["done"])
+
+
+def test_a_wake_word_of_the_owners_is_taken_beside_a_built_in_one(tmp_path: Path) -> None:
+    built_in, own = split_words(configured("A wake word").wake.word)
+    assert built_in in BUILT_IN_WORDS
+    (path,) = [Path(path) for path, _ in sections()["A wake word"] if path.endswith(".json")]
+    assert own == str(path)
+    (tmp_path / path.name).write_text(file("A wake word", path.name))
+    (tmp_path / "museum.tflite").write_bytes(wake.find(built_in).data)
+    detector = wake.open_detector(config.Wake(word=f"{built_in}, {tmp_path / path.name}"))
+    assert detector is not None
+    assert len(detector.words) == 2
+    assert "Hey Museum" in detector.words
+    detector.close()
+
+
+def test_a_sound_of_the_owners_is_played_in_place_of_its_sentence(tmp_path: Path) -> None:
+    (place,) = re.findall(r"`/etc/edge-agent/prompts/(\S+\.wav)`", PAGE.read_text())
+    (tmp_path / "sv.toml").write_text(file("A prompt language", "sv.toml"))
+    sound = tmp_path / place
+    sound.parent.mkdir()
+    sound.write_bytes(b"RIFF...")
+    sentence = prompts.load("sv", extra_dir=tmp_path).sentence(sound.stem)
+    assert sentence.language == "sv", "the page's file has words for it too"
+    assert [wav.path for wav in sources(sound.stem, sentence, "sv", [tmp_path])] == [sound]
 
 
 def test_a_prompt_language_of_the_owners_is_spoken_and_falls_back(tmp_path: Path) -> None:
