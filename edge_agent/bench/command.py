@@ -1,12 +1,13 @@
 """`edge-agent bench`: measure this machine, and print one table of figures with the design's budgets beside them.
 
-    edge-agent bench --quick                  # about a minute: few rounds, few turns, `wav:` devices only
-    edge-agent bench --json build/bench.json  # about six minutes; the figures behind the table as JSON
+    edge-agent bench --quick                  # about two minutes: few rounds, few turns, `wav:` devices only
+    edge-agent bench --json build/bench.json  # about ten minutes; the figures behind the table as JSON
 
-Five parts, one after the other: the wire alone beside the official SDK and a plain client (`wire`), the rate filters
-beside numpy.convolve (`filters`), the echo cancellers (`echo`), the start (`start`), and the whole daemon in talk and
-at rest (`talk`), on `wav:` devices and, in the full run, on PyAudio over a private sound server. Everything measured is
-a process of its own. What cannot be measured on a machine has its row all the same, with the reason.
+One part after the other: the wire alone beside the official SDK and a plain client (`wire`), the rate filters beside
+numpy.convolve (`filters`), the echo cancellers (`echo`), memory (`footprint`), the start (`start`), the whole daemon in
+talk and at rest (`talk`, `duplex`), on `wav:` devices and, in the full run, on PyAudio over a private sound server, and
+where its CPU goes (`split`). Everything measured is a process of its own. What cannot be measured on a machine has its
+row all the same, with the reason.
 
 The exit code says whether the measurements went through, not whether a budget was kept: that is the table's to say.
 """
@@ -23,14 +24,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_agent import __version__
-from edge_agent.bench import echo, filters, report, start, table, talk, wire
-from edge_agent.bench.children import Service, certificate
+from edge_agent.bench import duplex, echo, filters, footprint, report, start, table, talk, wire
+from edge_agent.bench.children import NotMeasured, Service, certificate
 from edge_agent.bench.table import Row
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, AgentError
 
@@ -48,16 +49,30 @@ class Extent:
     turns: int
     talk_s: float
     idle_s: float
+    split_s: float
     null_sink: bool
 
 
-FULL = Extent(wire_rounds=5, wire_s=6.0, filter_runs=9, starts=5, turns=40, talk_s=20.0, idle_s=15.0, null_sink=True)
-QUICK = Extent(wire_rounds=1, wire_s=3.0, filter_runs=3, starts=1, turns=6, talk_s=4.0, idle_s=3.0, null_sink=False)
+FULL = Extent(
+    wire_rounds=5,
+    wire_s=6.0,
+    filter_runs=9,
+    starts=5,
+    turns=40,
+    talk_s=20.0,
+    idle_s=15.0,
+    split_s=20.0,
+    null_sink=True,
+)
+QUICK = Extent(
+    wire_rounds=1, wire_s=3.0, filter_runs=3, starts=1, turns=6, talk_s=4.0, idle_s=3.0, split_s=3.0, null_sink=False
+)
+SPLIT_BLOCKS_MS = (20, 40, 100)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `edge-agent bench`."""
-    parser.add_argument("--quick", action="store_true", help="about a minute instead of six: a glance, not a proof")
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten: a glance, not a proof")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and the figures behind it here too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for a document here too")
     parser.add_argument("--peers", type=Path, default=wire.peers_folder(), help=argparse.SUPPRESS)
@@ -84,59 +99,85 @@ def run(args: argparse.Namespace) -> int:
 def measure(folder: Path, extent: Extent, *, peers: Path, tell: Callable[[str], None]) -> list[Row]:
     """Run every part and return all rows; a part that fails becomes one row that says why."""
     try:
-        tls = certificate(folder)
+        parts = _Parts(folder, extent, peers, certificate(folder))
     except AgentError as error:
         return [table.missing("everything", "-", why=str(error))]
     rows: list[Row] = []
-
-    def part(name: str, work: Callable[[], Iterable[Row]]) -> None:
+    for name, work in parts.named().items():
         tell(name)
         try:
             found = list(work())
         except AgentError as error:
             found = [table.missing("this part", "-", why=str(error))]
         rows.extend(replace(row, part=name) for row in found)
+    return rows
 
-    part(
-        "wire alone, TLS on loopback, 40 ms up and down",
-        lambda: wire.measure(folder, tls, rounds=extent.wire_rounds, seconds=extent.wire_s, peers=peers),
-    )
-    pure = filters.Pure()
 
-    def filter_rows() -> list[Row]:
-        nonlocal pure
-        found, pure = filters.measure(folder, runs=extent.filter_runs, peers=peers)
+class _Parts:
+    """The parts of the table; each leaves for those after it what they need of it."""
+
+    def __init__(self, folder: Path, extent: Extent, peers: Path, tls: tuple[Path, Path]) -> None:
+        self._folder, self._extent, self._peers, self._tls = folder, extent, peers, tls
+        self._devices = talk.wav_devices(folder)
+        self._filters = self._canceller = filters.Pure()
+
+    def named(self) -> dict[str, Callable[[], list[Row]]]:
+        """Return the parts by name, in their order."""
+        return {
+            "wire alone, TLS on loopback, 40 ms up and down": self._wire,
+            "filters": self._filter,
+            "echo cancellers": self._echo,
+            "memory of full-duplex talk": lambda: footprint.measure(self._folder),
+            "start": self._start,
+            "whole daemon, wav: devices": lambda: self._talk(self._devices),
+            "where the CPU of talk goes, wav: devices": self._split,
+            "whole daemon, PyAudio on a private sound server": self._null_sink,
+        }
+
+    def _wire(self) -> list[Row]:
+        rounds, seconds = self._extent.wire_rounds, self._extent.wire_s
+        return wire.measure(self._folder, self._tls, rounds=rounds, seconds=seconds, peers=self._peers)
+
+    def _filter(self) -> list[Row]:
+        found, self._filters = filters.measure(self._folder, runs=self._extent.filter_runs, peers=self._peers)
         return found
 
-    part("filters", filter_rows)
-    part("echo cancellers", lambda: echo.measure(folder, runs=extent.filter_runs)[0])
-    devices = talk.wav_devices(folder)
+    def _echo(self) -> list[Row]:
+        found, self._canceller = echo.measure(self._folder, runs=self._extent.filter_runs)
+        return found
 
-    def start_rows() -> list[Row]:
-        with Service(folder, tls, kind="turns") as service:
-            settings = devices.settings(service.url, "kiosk")
-            return start.measure(folder, tls, settings, runs=extent.starts)
+    def _start(self) -> list[Row]:
+        with Service(self._folder, self._tls, kind="turns") as service:
+            settings = self._devices.settings(service.url, "kiosk")
+            return start.measure(self._folder, self._tls, settings, runs=self._extent.starts)
 
-    part("start", start_rows)
-
-    def talk_rows(on: talk.Devices) -> list[Row]:
-        seen = talk.visit(on, tls, turns=extent.turns)
+    def _talk(self, on: talk.Devices) -> list[Row]:
+        seen = talk.visit(on, self._tls, turns=self._extent.turns)
         found = report.latencies(seen) + report.speech(seen)
-        both = talk.duplex(on, tls, seconds=extent.talk_s, idle_s=extent.idle_s)
-        return found + report.cpu(both, pure) + report.memory(seen, both.bare_mb)
+        talk_s, idle_s = self._extent.talk_s, self._extent.idle_s
+        both = duplex.duplex(on, self._tls, seconds=talk_s, idle_s=idle_s)
+        wake: duplex.Duplex | NotMeasured
+        try:
+            wake = duplex.duplex(on, self._tls, seconds=talk_s, idle_s=idle_s, wake=duplex.WAKE_WORD)
+        except NotMeasured as error:
+            wake = error
+        found += report.cpu(both, self._filters + self._canceller, wake=wake)
+        return found + report.memory(seen, both.bare_mb)
 
-    part("whole daemon, wav: devices", lambda: talk_rows(devices))
+    def _split(self) -> list[Row]:
+        found: list[Row] = []
+        for block_ms in SPLIT_BLOCKS_MS:
+            one = duplex.split(self._devices, self._tls, block_ms=block_ms, seconds=self._extent.split_s)
+            found += report.split(one)
+        return found
 
-    def null_sink_rows() -> list[Row]:
-        if not extent.null_sink:
+    def _null_sink(self) -> list[Row]:
+        if not self._extent.null_sink:
             return [table.missing("this part", "-", why="the quick run leaves it out")]
-        sound = folder / "null-sink"
+        sound = self._folder / "null-sink"
         sound.mkdir()
         with talk.null_sink_devices(sound) as on:
-            return talk_rows(on)
-
-    part("whole daemon, PyAudio on a private sound server", null_sink_rows)
-    return rows
+            return self._talk(on)
 
 
 def machine() -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Daemon:
         settings: see `Settings`; the control socket and the key are added.
         ca: certificate authority of the twin.
         python: options for the interpreter.
+        program: what the interpreter runs, in front of the daemon's own arguments.
         extra: additional environment.
 
     Raises:
@@ -66,6 +67,7 @@ class Daemon:
         *,
         ca: Path,
         python: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "edge_agent"),
         extra: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ class Daemon:
         path.write_text(configuration({**settings, "live": live, "control": {"socket": str(self._control)}}))
         notices = folder / "notices.sock"
         variables = {"NOTIFY_SOCKET": str(notices), "STATE_DIRECTORY": str(folder), KEY_VARIABLE: KEY, **(extra or {})}
-        command = [sys.executable, *python, "-m", "edge_agent", "run", "--config", str(path), "--ca", str(ca)]
+        command = [sys.executable, *python, *program, "run", "--config", str(path), "--ca", str(ca)]
         self._ended = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notices.unlink(missing_ok=True)
@@ -108,6 +110,10 @@ class Daemon:
     def waited_s(self) -> float:
         """How long its threads have waited for a processor so far, seconds; NaN if the kernel does not say."""
         return waited_s(self._process.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
 
     def call(self, do: str, **fields: Any) -> dict[str, Any]:
         """Send a request to the control socket and return the answer.

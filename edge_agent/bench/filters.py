@@ -41,10 +41,21 @@ Step = Callable[[NDArray[Any]], object]
 
 @dataclass(frozen=True, slots=True)
 class Pure:
-    """The filters of duplex talk at 20 ms blocks, CPU ms per second: block after block, and one every 20 ms."""
+    """Work that cannot be avoided, at 20 ms blocks, CPU ms per second: block after block, and one every 20 ms."""
 
     hot: float = 0.0
     paced: float = 0.0
+
+    @property
+    def measured(self) -> bool:
+        """False where there is no figure."""
+        return bool(self.hot and self.paced)
+
+    def __add__(self, other: Pure) -> Pure:
+        """Return both together; nothing where one of them was not measured."""
+        if not (self.measured and other.measured):
+            return Pure()
+        return Pure(self.hot + other.hot, self.paced + other.paced)
 
 
 def measure(folder: Path, *, runs: int, peers: Path) -> tuple[list[Row], Pure]:

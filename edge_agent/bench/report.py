@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 
 from edge_agent.bench import table
+from edge_agent.bench.children import NotMeasured
+from edge_agent.bench.duplex import Duplex, Split
 from edge_agent.bench.filters import Pure
 from edge_agent.bench.service import THINK_S
+from edge_agent.bench.split import CPU, DOWN, PARTS, UP
 from edge_agent.bench.table import Row
-from edge_agent.bench.talk import BLOCK_MS, MATCHED_MS, PRE_ROLL_MS, SETTLED, SETUP_DELAY_S, Duplex, Visit
+from edge_agent.bench.talk import BLOCK_MS, MATCHED_MS, PRE_ROLL_MS, SETTLED, SETUP_DELAY_S, Visit
 
 FADE_MS = 10
 LATENCIES_MS = {
@@ -31,6 +34,19 @@ IDLE_RATIO = 0.3
 MEMORY_MB = 64.0
 WHILE_CONNECTING_MS = SETUP_DELAY_S * 1000 + PRE_ROLL_MS
 ENOUGH_TURNS = 30
+SAID = {
+    "capture": "capture (reading the microphone)",
+    "filters": "filters",
+    "reference": "echo reference",
+    "canceller": "canceller",
+    "detector": "speech detector (VAD)",
+    "wake": "wake word",
+    "playback": "playback (queue, mixing, writing)",
+    "rest": "ring, commands, and what joins the parts",
+    "wire": "wire (all of the event loop)",
+    "other": "other threads",
+}
+"""How a row names a part of the split."""
 
 
 def latencies(visit: Visit) -> list[Row]:
@@ -106,47 +122,41 @@ def speech(visit: Visit) -> list[Row]:
     return out
 
 
-def cpu(measured: Duplex, pure: Pure) -> list[Row]:
-    """Return the rows on CPU in talk and at rest; a `pure` of nothing was not measured."""
-    own, idle = measured.talk - measured.talk_bare, measured.idle - measured.idle_bare
-    what, budget = "CPU minus bare loop, over the filters alone", f"{CPU_RATIO:g} times filters + canceller"
-    values = {
-        "talk_ms_per_s": measured.talk,
-        "talk_bare_ms_per_s": measured.talk_bare,
-        "idle_ms_per_s": measured.idle,
-        "idle_bare_ms_per_s": measured.idle_bare,
-        "pure_ms_per_s": pure.hot,
-        "pure_paced_ms_per_s": pure.paced,
-    }
-    return [
-        table.told(
-            "CPU per second of duplex talk",
-            f"{measured.talk:.1f} ms/s, bare loop {measured.talk_bare:.1f}",
-            note=f"over {measured.seconds:g} s; {measured.xruns} xruns",
-            values=values,
-        ),
-        table.judged(
-            what,
-            own / pure.hot,
-            CPU_RATIO,
-            figure=f"{own / pure.hot:.0f} ({own:.1f} / {pure.hot:.1f} ms/s)",
-            budget=budget,
-            note="this version has no echo canceller, which the budget counts as work; "
-            f"to the filters at one block every {BLOCK_MS} ms the ratio is {own / pure.paced:.1f}",
-            values={"ratio": own / pure.hot, "paced_ratio": own / pure.paced, **values},
-        )
-        if pure.hot and pure.paced
-        else table.missing(what, budget, why="the filters alone were not measured", values=values),
-        table.judged(
-            "CPU idle, minus bare loop, over talk's",
-            idle / own,
-            IDLE_RATIO,
-            figure=f"{idle / own:.2f} ({idle:.1f} / {own:.1f} ms/s)",
-            budget=f"{IDLE_RATIO:g}",
-            note=f"over {measured.idle_seconds:g} s",
-            values={"ratio": idle / own},
-        ),
-    ]
+def cpu(measured: Duplex, pure: Pure, *, wake: Duplex | NotMeasured) -> list[Row]:
+    """Return the rows on CPU in talk and at rest.
+
+    Args:
+        measured: without a wake word.
+        pure: filters and canceller; nothing where they were not measured.
+        wake: with a wake word, or why that could not be measured.
+    """
+    own = measured.talk - measured.talk_bare
+    out = [_talk("CPU per second of duplex talk", measured), _over_pure(measured, pure)]
+    out.append(_idle("CPU idle, minus bare loop, over talk's", measured, budget=True))
+    talk, idle = "CPU per second of duplex talk, wake word on", "CPU idle, wake word on, minus bare loop, over talk's"
+    if isinstance(wake, NotMeasured):
+        out += [table.missing(what, "-", why=str(wake)) for what in (talk, idle)]
+    else:
+        out += [_talk(talk, wake), _idle(idle, wake, budget=False)]
+    figure, values = _part(measured.kiosk_idle - measured.idle_bare, own)
+    note = "in the same seconds as the household's; push-to-talk has no canceller at work"
+    out.append(table.told("CPU idle in kiosk mode, minus bare loop, over talk's", figure, note=note, values=values))
+    return out
+
+
+def split(measured: Split) -> list[Row]:
+    """Return a row for each part of talk at one block length, and one that tells whether they can be believed."""
+    parts, blocks = measured.parts, f"{measured.block_ms} ms blocks"
+    out = []
+    for part in PARTS:
+        note = f"up {parts[UP]:.1f}, down {parts[DOWN]:.1f}, the rest the loop's own" if part == "wire" else ""
+        row = table.told(f"{blocks}: {SAID[part]}", f"{parts[part]:.1f} ms/s", note=note, values={part: parts[part]})
+        out.append(row)
+    total, share = sum(parts[part] for part in PARTS), parts[CPU] / measured.plain
+    figure = f"{total:.1f} ms/s, {share:.2f} of a daemon without stopwatch ({measured.plain:.1f} ms/s)"
+    note = f"wake word on, {measured.message_ms} ms messages, over {measured.seconds:g} s; two daemons at once"
+    values = {"sum_ms_per_s": total, "cpu_ms_per_s": parts[CPU], "plain_ms_per_s": measured.plain, "share": share}
+    return [*out, table.told(f"{blocks}: all parts", figure, note=note, values=values)]
 
 
 def memory(visit: Visit, bare_mb: float) -> list[Row]:
@@ -171,6 +181,47 @@ def memory(visit: Visit, bare_mb: float) -> list[Row]:
             values={"grown_mb": grown, "turns": last},
         ),
     ]
+
+
+def _talk(what: str, measured: Duplex) -> Row:
+    return table.told(
+        what,
+        f"{measured.talk:.1f} ms/s, bare loop {measured.talk_bare:.1f}",
+        note=f"over {measured.seconds:g} s; {measured.xruns} xruns",
+        values={"talk_ms_per_s": measured.talk, "talk_bare_ms_per_s": measured.talk_bare},
+    )
+
+
+def _over_pure(measured: Duplex, pure: Pure) -> Row:
+    what, budget = "CPU minus bare loop, over filters and canceller", f"{CPU_RATIO:g} times"
+    own = measured.talk - measured.talk_bare
+    if not pure.measured:
+        why = "filters and canceller alone were not measured"
+        return table.missing(what, budget, why=why, values={"own_ms_per_s": own})
+    values = {"own_ms_per_s": own, "pure_ms_per_s": pure.hot, "pure_paced_ms_per_s": pure.paced}
+    return table.judged(
+        what,
+        own / pure.paced,
+        CPU_RATIO,
+        figure=f"{own / pure.paced:.1f} ({own:.1f} / {pure.paced:.1f} ms/s)",
+        budget=budget,
+        note=f"no wake word; both measured at one block every {BLOCK_MS} ms; "
+        f"to the same work block after block ({pure.hot:.1f} ms/s) it is {own / pure.hot:.1f}",
+        values={"ratio": own / pure.paced, "hot_ratio": own / pure.hot, **values},
+    )
+
+
+def _idle(what: str, measured: Duplex, *, budget: bool) -> Row:
+    idle, own = measured.idle - measured.idle_bare, measured.talk - measured.talk_bare
+    figure, values = _part(idle, own)
+    note = f"over {measured.idle_seconds:g} s"
+    if not budget:
+        return table.told(what, figure, note=f"{note}; the budget is of a device that need not listen", values=values)
+    return table.judged(what, idle / own, IDLE_RATIO, figure=figure, budget=f"{IDLE_RATIO:g}", note=note, values=values)
+
+
+def _part(idle: float, own: float) -> tuple[str, dict[str, float]]:
+    return f"{idle / own:.2f} ({idle:.1f} / {own:.1f} ms/s)", {"ratio": idle / own, "idle_ms_per_s": idle}
 
 
 def _waiting(ms_per_s: float) -> Row:

@@ -1,11 +1,8 @@
-"""The whole daemon in talk: latencies, what of the speech arrives, memory; and its CPU beside a bare loop.
+"""The whole daemon in talk: latencies, what of the speech arrives, memory; and the devices it talks through.
 
 `visit` runs a kiosk: turns are pressed and released through the control socket on mock pins, most of them over the
 answer to the one before (an interruption each), every fourth after a pause, so that its pre-roll is whole; the first
 turn begins before the connection exists. What the twin received is found again in what was spoken, sample for sample.
-
-`duplex` runs an open microphone that sends all the time while an answer plays at real time, then the same daemon at
-rest, with a bare read and write loop on the same kind of device beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.audio.wavfile import write_wav
-from edge_agent.bench.children import Child, NotMeasured, Service
+from edge_agent.bench.children import NotMeasured, Service
 from edge_agent.bench.daemon import Daemon, Settings
-from edge_agent.bench.meter import resident_bytes
 from edge_agent.bench.service import ANSWER_S
 from edge_agent.bench.speech import find, in_order, speech
 
@@ -40,32 +35,42 @@ SETUP_DELAY_S = 1.0  # the service's, so that the first turn begins without a co
 HOLD_S = (0.5, 0.7)  # shortest and longest; random, so that presses do not fall into step with the blocks
 BEFORE_INTERRUPTION_S = 0.6  # of the answer
 SETTLED = 0.8  # of the turns; by then the daemon has loaded what it ever loads, and filled its queues once
-SETTLE_S = 3.0  # after the end of a conversation, until its last sound is over
-UP_BYTES_PER_S = 32_000 * 4 / 3  # 16 kHz, 16 bits, in base64
-DOWN_BYTES_PER_S = 48_000 * 4 / 3
-FULL_TALK = 0.95
 CLOCK_READINGS = 20
+RUSH_DBFS = -40.0  # at 48 kHz; -45 dBFS are left below 8 kHz
+VOICE, RUSH = "voice", "rush"
 MATCHED_MS = 250  # received speech is compared in pieces of this length
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """A pair of device strings for the daemon, one for the bare loop, and the environment in which they open."""
+    """Device strings, and the environment in which they open; see `wav_devices` and `null_sink_devices`.
+
+    Attributes:
+        microphones: by what is heard in them: `voice`, a person, and `rush`, as loud and never speech.
+        loudspeaker: where `{}` stands, a name makes it one of its own.
+        speak: what makes a microphone hear that sound while the context lasts.
+        clocked: the microphone's first sample is the sound's first, so that places in it are times.
+    """
 
     name: str
     folder: Path
-    daemon: tuple[str, str]
-    bare: tuple[str, str]
+    microphones: Mapping[str, str]
+    loudspeaker: str
     extra: Mapping[str, str] = field(default_factory=dict)
-    speak: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+    speak: Callable[[str], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     clocked: bool = False
-    """True if the microphone's first sample is the voice's first, so that places in it are times."""
 
-    def settings(self, url: str, mode: str, **tables: dict[str, Any]) -> Settings:
-        """Return the daemon's configuration."""
-        sound = {"input": self.daemon[0], "output": self.daemon[1], "block_ms": BLOCK_MS, "mic_gain_db": 0.0}
-        sound |= {"pre_roll_ms": PRE_ROLL_MS, **tables.pop("audio", {})}
-        return {"mode": mode, "live": {"url": url}, "audio": sound, "panel": {"pins": "mock"}, **tables}
+    def strings(self, sound: str, name: str) -> tuple[str, str]:
+        """Return microphone and loudspeaker of the process `name`."""
+        return self.microphones[sound], self.loudspeaker.format(name)
+
+    def settings(self, url: str, mode: str, *, sound: str = VOICE, **tables: dict[str, Any]) -> Settings:
+        """Return the daemon's configuration; `name` in the table of sound names its loudspeaker."""
+        given = tables.pop("audio", {})
+        microphone, loudspeaker = self.strings(sound, given.pop("name", "heard"))
+        audio = {"input": microphone, "output": loudspeaker, "block_ms": BLOCK_MS, "mic_gain_db": 0.0}
+        audio |= {"pre_roll_ms": PRE_ROLL_MS, **given}
+        return {"mode": mode, "live": {"url": url}, "audio": audio, "panel": {"pins": "mock"}, **tables}
 
 
 @dataclass(slots=True)
@@ -88,36 +93,32 @@ class Visit:
     xruns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Duplex:
-    """CPU, ms per second: the daemon's and the bare loop's in the same seconds, in talk and at rest."""
-
-    talk: float
-    talk_bare: float
-    idle: float
-    idle_bare: float
-    seconds: float
-    idle_seconds: float
-    bare_mb: float
-    xruns: int
-
-
 def voice() -> NDArray[np.float32]:
     """Return the person's speech at 48 kHz."""
     return speech(VOICE_S, seed=5, rate=SPOKEN_RATE)
 
 
+def rush() -> NDArray[np.float32]:
+    """Return white noise at 48 kHz, loud enough to be asked about in every block, and never taken for speech.
+
+    A person's voice would stop the answer, and the talk in both directions with it.
+    """
+    noise = np.random.default_rng(7).normal(0.0, 10 ** (RUSH_DBFS / 20), round(VOICE_S * SPOKEN_RATE))
+    return np.asarray(np.clip(noise, -1.0, 1.0), np.float32)
+
+
+SOUNDS: Mapping[str, Callable[[], NDArray[np.float32]]] = {VOICE: voice, RUSH: rush}
+"""What is heard in the microphones, by name."""
+
+
 def wav_devices(folder: Path) -> Devices:
-    """Return `wav:` devices that speak the voice again and again from the daemon's first moment."""
-    path = folder / "voice.wav"
-    write_wav(path, voice(), SPOKEN_RATE)
-    return Devices(
-        "wav",
-        folder,
-        daemon=(f"wav:{path}?loop", f"wav:{folder / 'heard.wav'}"),
-        bare=(f"wav:{path}?loop", f"wav:{folder / 'bare.wav'}"),
-        clocked=True,
-    )
+    """Return `wav:` devices that sound again and again from the daemon's first moment."""
+    microphones = {}
+    for name, sound in SOUNDS.items():
+        path = folder / f"{name}.wav"
+        write_wav(path, sound(), SPOKEN_RATE)
+        microphones[name] = f"wav:{path}?loop"
+    return Devices("wav", folder, microphones, f"wav:{folder}/{{}}.wav", clocked=True)
 
 
 @contextlib.contextmanager
@@ -137,15 +138,15 @@ def null_sink_devices(folder: Path) -> Iterator[Devices]:
     with SoundServer() as room:
 
         @contextlib.contextmanager
-        def speak() -> Iterator[None]:
-            playing = room.play((np.tile(voice(), 40), SPOKEN_RATE))
+        def speak(sound: str) -> Iterator[None]:
+            playing = room.play((np.tile(SOUNDS[sound](), 40), SPOKEN_RATE))
             try:
                 yield
             finally:
                 playing.stop()
 
-        names = ("pyaudio:edge_mic", "pyaudio:edge_speaker")
-        yield Devices("null sink", folder, daemon=names, bare=names, extra=dict(room.env), speak=speak)
+        microphones = dict.fromkeys(SOUNDS, "pyaudio:edge_mic")
+        yield Devices("null sink", folder, microphones, "pyaudio:edge_speaker", extra=dict(room.env), speak=speak)
 
 
 def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
@@ -161,7 +162,7 @@ def visit(devices: Devices, tls: tuple[Path, Path], *, turns: int) -> Visit:
     presses: list[tuple[bool, float]] = []
     with (
         Service(folder, tls, kind="turns", setup_delay_s=SETUP_DELAY_S) as service,
-        devices.speak(),
+        devices.speak(VOICE),
         Daemon(folder, devices.settings(service.url, "kiosk"), ca=tls[0], extra=devices.extra) as daemon,
     ):
         time.sleep(1.0)  # the microphone's slot is chosen, and the first pre-roll is there
@@ -220,76 +221,6 @@ def place(
             found.pre_rolls_ms.append(early * 1000 / HEARD_RATE)
     if received:
         found.while_connecting_ms = len(received[0]) * 1000 / HEARD_RATE
-
-
-def duplex(devices: Devices, tls: tuple[Path, Path], *, seconds: float, idle_s: float) -> Duplex:
-    """Measure talk in both directions at once, and rest, with a bare loop beside both.
-
-    Raises:
-        NotMeasured: the daemon, the twin or the bare loop failed, or the talk was not at full length.
-    """
-    folder = devices.folder / "duplex"
-    folder.mkdir(parents=True, exist_ok=True)
-    tables: dict[str, dict[str, Any]] = {
-        "audio": {"echo": "hardware"},
-        "conversation": {"max_turn_s": 600.0, "idle_timeout_s": 600.0},
-    }
-    command = [sys.executable, "-m", "edge_agent.bench.bare", "--block-ms", str(BLOCK_MS)]
-    command += ["--input", devices.bare[0], "--output", devices.bare[1]]
-    with (
-        Service(folder, tls, kind="duplex", seconds=seconds + 8.0) as service,
-        devices.speak(),
-        Daemon(folder, devices.settings(service.url, "speaker", **tables), ca=tls[0], extra=devices.extra) as daemon,
-        Child(command, folder=folder, extra=devices.extra) as bare,
-    ):
-        bare.answer()
-        time.sleep(1.0)
-        daemon.call("tap")
-        daemon.await_status({"turn_open": True, "connected": True})
-        daemon.call("ask", text="Tell me a long story.")
-        daemon.await_status({"state": "speaking"})
-        time.sleep(1.0)
-        before = _Cost(daemon, bare)
-        time.sleep(seconds)
-        after = _Cost(daemon, bare)
-        talk, talk_bare = after.since(before)
-        up, down = after.traffic(before)
-        if min(up / UP_BYTES_PER_S, down / DOWN_BYTES_PER_S) < FULL_TALK:
-            raise NotMeasured(
-                f"the talk was not at full length: {up / 1000:.1f} kB/s up and {down / 1000:.1f} kB/s down "
-                f"of {UP_BYTES_PER_S / 1000:.1f} and {DOWN_BYTES_PER_S / 1000:.1f}"
-            )
-        memory = resident_bytes(bare.process.pid) / 2**20
-        daemon.call("end")
-        daemon.await_status({"state": "idle"})
-        time.sleep(SETTLE_S)
-        rest = _Cost(daemon, bare)
-        time.sleep(idle_s)
-        idle, idle_bare = _Cost(daemon, bare).since(rest)
-        xruns = daemon.call("status")["xruns"]
-    return Duplex(talk, talk_bare, idle, idle_bare, seconds, idle_s, memory, xruns)
-
-
-class _Cost:
-    """What daemon and bare loop have used so far."""
-
-    def __init__(self, daemon: Daemon, bare: Child) -> None:
-        figures = daemon.figures()
-        self._cpu = figures["process_cpu_seconds"]
-        self._bytes = (figures["bytes"]["up,start"], figures["bytes"]["down,start"])
-        self._bare = bare.ask("")["cpu_s"]
-        self._at = time.monotonic()
-
-    def since(self, before: _Cost) -> tuple[float, float]:
-        """Return CPU ms per second of both since an earlier moment."""
-        seconds = self._at - before._at
-        return (self._cpu - before._cpu) * 1000 / seconds, (self._bare - before._bare) * 1000 / seconds
-
-    def traffic(self, before: _Cost) -> tuple[float, float]:
-        """Return bytes per second up and down since an earlier moment."""
-        seconds = self._at - before._at
-        up, down = (new - old for new, old in zip(self._bytes, before._bytes, strict=True))
-        return up / seconds, down / seconds
 
 
 def _microphone_began(daemon: Daemon) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.bench import command, echo, filters, start, table, talk, wire
+from edge_agent.bench import command, duplex, echo, filters, footprint, start, table, talk, wire
 from edge_agent.bench.children import NotMeasured
 from edge_agent.errors import EXIT_FAILED, EXIT_OK
 
@@ -27,10 +27,11 @@ def unable(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: Any, **_kwargs: Any) -> Any:
         raise NotMeasured("the machine is too busy")
 
-    for module in (wire, filters, echo, start):
+    for module in (wire, filters, echo, footprint, start):
         monkeypatch.setattr(module, "measure", refuse)
     for name in ("visit", "null_sink_devices"):
         monkeypatch.setattr(talk, name, refuse)
+    monkeypatch.setattr(duplex, "split", refuse)
 
 
 @pytest.mark.usefixtures("unable")
@@ -42,10 +43,10 @@ def test_a_part_that_fails_costs_no_other_and_gives_its_reason(
     found = json.loads(file.read_text())
     assert found["schema"] == table.SCHEMA
     assert found["machine"]["processors"] >= 1
-    assert len({row["part"] for row in found["rows"]}) == 6
+    assert len({row["part"] for row in found["rows"]}) == 8
     assert {row["verdict"] for row in found["rows"]} == {"not measured here"}
     assert all(row["note"] == "the machine is too busy" for row in found["rows"])
-    assert "6 not measured here" in capsys.readouterr().out
+    assert "8 not measured here" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("unable")

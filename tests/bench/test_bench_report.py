@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_agent.bench import report
+from edge_agent.bench.children import NotMeasured
+from edge_agent.bench.duplex import Duplex, Split
 from edge_agent.bench.filters import Pure
 from edge_agent.bench.speech import speech
+from edge_agent.bench.split import CPU, DOWN, PARTS, UP
 from edge_agent.bench.table import Row
-from edge_agent.bench.talk import HEARD_RATE, VOICE_S, Duplex, Visit, place
+from edge_agent.bench.talk import HEARD_RATE, VOICE_S, Visit, place
 
 DUPLEX = Duplex(
-    talk=30.0, talk_bare=10.0, idle=14.0, idle_bare=10.0, seconds=20.0, idle_seconds=15.0, bare_mb=37.0, xruns=0
+    talk=30.0,
+    talk_bare=10.0,
+    idle=14.0,
+    idle_bare=10.0,
+    kiosk_idle=12.0,
+    seconds=20.0,
+    idle_seconds=15.0,
+    bare_mb=37.0,
+    xruns=0,
 )
+WAKEFUL = dataclasses.replace(DUPLEX, talk=35.0, idle=20.0)
 
 
 def summary(p99: float, worst: float | None = None) -> dict[str, Any]:
@@ -65,17 +78,48 @@ def test_where_nothing_was_heard_the_rows_say_so() -> None:
     assert {row.verdict for row in report.speech(Visit())} == {"not measured here"}
 
 
-def test_cpu_is_counted_without_the_bare_loop() -> None:
-    rows = report.cpu(DUPLEX, Pure(10.0, 16.0))
-    ratio, idle = named(rows, "CPU minus"), named(rows, "CPU idle")
-    assert (ratio.values["ratio"], ratio.verdict) == (2.0, "ok")
-    assert ratio.values["paced_ratio"] == 1.25
+def test_cpu_is_counted_without_the_bare_loop_and_judged_by_the_work_at_the_same_pace() -> None:
+    rows = report.cpu(DUPLEX, Pure(8.0, 10.0), wake=WAKEFUL)
+    ratio, idle = named(rows, "CPU minus"), named(rows, "CPU idle, minus")
+    assert (ratio.values["ratio"], ratio.values["hot_ratio"], ratio.verdict) == (2.0, 2.5, "ok")
     assert (idle.values["ratio"], idle.verdict) == (0.2, "ok")
-    assert named(report.cpu(DUPLEX, Pure(2.0, 16.0)), "CPU minus").verdict == "over"
+    assert named(report.cpu(DUPLEX, Pure(16.0, 5.0), wake=WAKEFUL), "CPU minus").verdict == "over"
+    tired = dataclasses.replace(DUPLEX, idle=17.0)
+    assert named(report.cpu(tired, Pure(8.0, 10.0), wake=WAKEFUL), "CPU idle, minus").verdict == "over"
 
 
-def test_without_the_filters_figure_the_ratio_is_not_made_up() -> None:
-    assert named(report.cpu(DUPLEX, Pure()), "CPU minus").verdict == "not measured here"
+def test_wake_word_and_kiosk_are_told_and_judged_by_no_budget_of_others() -> None:
+    rows = report.cpu(DUPLEX, Pure(8.0, 10.0), wake=WAKEFUL)
+    wake, kiosk = named(rows, "CPU idle, wake word on"), named(rows, "CPU idle in kiosk mode")
+    assert (wake.values["ratio"], wake.verdict) == (0.4, "no budget")
+    assert (kiosk.values["ratio"], kiosk.verdict) == (0.1, "no budget")
+    assert "35.0 ms/s" in named(rows, "CPU per second of duplex talk, wake word on").figure
+
+
+def test_without_a_wake_word_only_its_own_rows_are_missing() -> None:
+    rows = report.cpu(DUPLEX, Pure(8.0, 10.0), wake=NotMeasured("pymicro-wakeword is not installed"))
+    missing = [row for row in rows if row.verdict == "not measured here"]
+    assert len(missing) == 2
+    assert all("wake word on" in row.what and "pymicro" in row.note for row in missing)
+
+
+@pytest.mark.parametrize("pure", [Pure(), Pure(2.0, 3.0) + Pure(), Pure() + Pure(9.0, 12.0)])
+def test_without_filters_or_canceller_the_ratio_is_not_made_up(pure: Pure) -> None:
+    assert named(report.cpu(DUPLEX, pure, wake=WAKEFUL), "CPU minus").verdict == "not measured here"
+
+
+def test_filters_and_canceller_count_together() -> None:
+    assert Pure(1.0, 8.0) + Pure(9.0, 12.0) == Pure(10.0, 20.0)
+
+
+def test_every_part_of_talk_has_a_row_and_their_sum_is_held_against_a_daemon_without_stopwatch() -> None:
+    parts = dict.fromkeys(PARTS, 2.0) | {CPU: 20.0, UP: 0.5, DOWN: 0.25}
+    *rows, whole = report.split(Split(block_ms=40, message_ms=40, seconds=3.0, parts=parts, plain=16.0))
+    assert len(rows) == len(PARTS)
+    assert all(row.what.startswith("40 ms blocks: ") for row in rows)
+    assert named(rows, "40 ms blocks: wire").note.startswith("up 0.5, down 0.2")
+    assert whole.values["sum_ms_per_s"] == 20.0
+    assert whole.values["share"] == 1.25
 
 
 def test_memory_is_judged_and_a_day_is_not_claimed() -> None:
