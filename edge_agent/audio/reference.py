@@ -1,6 +1,6 @@
 """The echo reference: what the loudspeaker plays while the microphone hears a block, at the microphone's rate.
 
-    reference = Reference()
+    reference = Reference(lead=lead_for(960))
     reference.put(speaker, silent=False)     # what was committed to the loudspeaker, after volume and ducking
     far = reference.take(320, queued=1_440)  # for the next 320 microphone samples; 1 440 frames were still unplayed
 
@@ -8,8 +8,8 @@ Microphone and loudspeaker have clocks of their own, and the loudspeaker's ring 
 the play position, committed minus queued frames, so that the canceller sees an echo path of constant delay whatever the
 ring does: a block that was read late counts as read in time (the earliest of the last two seconds is believed), the
 drift of two clocks is made up sample by sample, and what is more than a slip (an underrun, microphone sound that was
-lost) is made up at once. Where the loudspeaker had nothing to play, the reference is silent. It runs `LEAD` ahead of
-what is played, because an echo canceller can look back and not ahead.
+lost) is made up at once. Where the loudspeaker had nothing to play, the reference is silent. It runs ahead of what is
+played (`lead_for`), because an echo canceller can look back and not ahead.
 
 Pure; one thread. Committed frames come in whole milliseconds; a part of one waits for the next call.
 """
@@ -24,7 +24,9 @@ from edge_agent.audio.filters import Decimator
 RATE = 16_000
 """Samples per second, as the microphone's."""
 LEAD = 80
-"""Samples the reference runs ahead: 5 ms, more than a read is early and less than a loudspeaker's ring holds."""
+"""Samples to run ahead: 5 ms, more than a read is early and less than any loudspeaker's ring holds."""
+LEAD_MOST = 320
+"""Samples: no reference runs further ahead, 20 ms."""
 SLIP_MOST = 48
 """Samples: a difference up to 3 ms is drift, made up sample by sample while something is heard; more is a jump."""
 
@@ -34,10 +36,25 @@ _FRAMES = 3  # of 48 kHz in one sample
 _WINDOW = RATE  # samples: the earliest read of one to two of these is believed
 
 
-class Reference:
-    """See the module's docstring."""
+def lead_for(block_frames: int) -> int:
+    """Return the samples to run ahead where a block has so many frames at 48 kHz.
 
-    def __init__(self) -> None:
+    A loudspeaker that tells its ring only in whole periods seems to hold up to one more than it does, so the lead is
+    what its ring surely holds when a block is read: the block of the pacer's two that is not yet played, less 5 ms for
+    a read that is early, and at most 20 ms.
+    """
+    return min(block_frames // _FRAMES - RATE // 200, LEAD_MOST)
+
+
+class Reference:
+    """See the module's docstring.
+
+    Args:
+        lead: samples to run ahead of what is played; see `lead_for`.
+    """
+
+    def __init__(self, *, lead: int = LEAD) -> None:
+        self._lead = lead
         self._down = Decimator(channel="left")
         self._ring = np.zeros(_SIZE, np.int16)
         self._put = 0
@@ -58,16 +75,16 @@ class Reference:
             return
         found = self._down.process(speaker)
         self._store(found)
-        if len(found) and max(int(found.max()), -int(found.min())) > _FAINT:
+        if _audible(found):
             self._loud_until = self._put
 
     def take(self, count: int, *, queued: int) -> tuple[NDArray[np.int16], bool]:
-        """Return the reference (count,) for the next microphone samples, and whether sound may be in it.
+        """Return the reference (count,) for the next microphone samples, and whether there is sound in it.
 
         `queued`: committed frames at 48 kHz that had not been played when the block was read.
         """
         self._taken += count
-        end = self._target(self._put - queued // _FRAMES - self._taken) + self._taken + LEAD
+        end = self._target(self._put - queued // _FRAMES - self._taken) + self._taken + self._lead
         behind = end - (self._at + count)
         quiet = self._loud_until <= min(self._at, end - count)
         gap = 0
@@ -78,12 +95,11 @@ class Reference:
         elif behind:
             self._at += 1 if behind > 0 else -1
             self.slips += 1
-        loud = self._at < self._loud_until
         found = np.zeros(count, np.int16)
-        if loud:
+        if self._at < self._loud_until:
             self._read(found[gap:])
         self._at += count - gap
-        return found, loud
+        return found, _audible(found)
 
     def realign(self) -> None:
         """Sound was lost on either side: believe the next block at once."""
@@ -115,3 +131,7 @@ class Reference:
         self._ring[at : at + len(first)] = first
         self._ring[: len(samples) - len(first)] = samples[len(first) :]
         self._put += len(samples)
+
+
+def _audible(samples: NDArray[np.int16]) -> bool:
+    return bool(len(samples)) and max(int(samples.max()), -int(samples.min())) > _FAINT
