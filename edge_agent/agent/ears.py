@@ -6,7 +6,8 @@
     engine.listen_for(await asyncio.to_thread(open_wake, config))     # one's own models take a while
 
 Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
-log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo.
+log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo; a translator goes on
+speaking while people talk.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from edge_agent.agent import wishes
 from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
 from edge_agent.audio.calibration import Calibration
 from edge_agent.audio.echo import Canceller, Policy, open_canceller
@@ -52,11 +54,10 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
     canceller = _canceller(policy, config, calibration)
     if policy == "software" and canceller is not None and canceller.gates:
         policy = "half-duplex"
-    open_microphone = not config.manual_turns and config.panel.button == "button"
     return Ears(
         echo=policy,
         canceller=canceller,
-        detector=NearEndDetector(webrtc_speech()) if open_microphone else None,
+        detector=_detector(config),
         tail_s=TAIL_S if calibration is None else max(0.1, calibration.tail_ms / 1_000),
     )
 
@@ -68,6 +69,16 @@ def open_wake(config: Config) -> WakeDetector | None:
         ConfigError: a wake word that cannot be used.
     """
     return open_detector(config.wake) if config.mode == "speaker" else None
+
+
+def _detector(config: Config) -> NearEndDetector | None:
+    if config.manual_turns or config.panel.button == "hook" or wishes.continuous(config):
+        return None
+    try:
+        return NearEndDetector(webrtc_speech())
+    except DeviceError as error:
+        log.warning("%s Until then only the service hears who speaks: all sound of an open microphone is sent.", error)
+        return None
 
 
 def _canceller(policy: Policy, config: Config, calibration: Calibration | None) -> Canceller | None:

@@ -335,7 +335,9 @@ class Talk:
     # Plumbing.
 
     def _rules(self) -> Rules:
-        return replace(wishes.rules_for(self._config()), full_duplex=self.ears.full_duplex)
+        rules = wishes.rules_for(self._config())
+        follow_up_s = rules.follow_up_s if self.ears.detector is not None else 0.0
+        return replace(rules, full_duplex=self.ears.full_duplex, follow_up_s=follow_up_s)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:
