@@ -88,6 +88,18 @@ class CaptureRing:
         self._require(start, end)
         return found
 
+    def gated(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return the stretches of [start, end) that were captured gated, as sample numbers in order.
+
+        Raises:
+            LookupError: some of them are gone, wiped, or not yet captured.
+        """
+        self._require(start, end)
+        marks = [self._marks[at : at + count] == _GATED for at, count in self._pieces(start, end - start)]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], *marks, [False]]).astype(np.int8))) + start
+        self._require(start, end)
+        return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
     def wipe(self) -> None:
         """Make everything captured up to now unreadable and overwrite it with zeros. Reader's thread only."""
         end = self._written

@@ -12,7 +12,7 @@ still whose capture sample lies in such an interval. Nothing else has a way to t
 once and forgets all intervals; a turn already opened on the wire is then only closed there.
 
 In half-duplex what the microphone hears under the device's own voice goes out as silence. `reveal` says that from some
-sample on it was a person: that is then sent as it was heard, after the silence that went out in its place.
+sample on it was a person: what went out as silence then follows as it was heard, once, and nothing else is sent again.
 
 While `hold` is on nothing at all is handed out, and what is captured meanwhile never will be: a service that waits for
 the answer to a call closes the connection for sound, and sound that is kept for later would be stale.
@@ -25,7 +25,8 @@ A connection is a new page: after `link_up` open marks are given again, and soun
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 SAMPLE_RATE = 16_000
@@ -50,6 +51,9 @@ class Ring(Protocol):
 
     def muted(self, start: int, end: int) -> bool:
         """Tell whether any of them was captured muted."""
+
+    def gated(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return the stretches of them that were captured under the device's own voice."""
 
 
 class Mark(enum.Enum):
@@ -83,12 +87,14 @@ Item = Mark | Sound | Picture
 @dataclass(slots=True)
 class _Interval:
     turn: int
+    asked: int  # from here on the turn was wanted; what lies before `start` was admitted to an earlier one
     start: int
     cursor: int
     replay_from: int
     end: int | None = None
     opened: bool = False
     ended: bool = False
+    owed: list[tuple[int, int]] = field(default_factory=list)  # went out as silence and was a person
 
 
 class Uplink:
@@ -113,6 +119,7 @@ class Uplink:
         self._held: list[tuple[int, int]] = []
         self._held_since: int | None = None
         self._closed_at = 0
+        self._voided_at = 0
         self._revealed: list[tuple[int, int]] = []
 
     @property
@@ -132,26 +139,29 @@ class Uplink:
         newest = self._ring.written if self._held_since is None else self._held_since
         for interval in self._intervals:
             end = newest if interval.end is None else min(interval.end, newest)
-            waiting += max(0, end - interval.cursor)
+            waiting += max(0, end - interval.cursor) + sum(until - since for since, until in interval.owed)
         return waiting * 1000 / SAMPLE_RATE
 
     def open(self, turn: int, start: int) -> None:
         """Admit sound from capture sample `start` on. An open turn ends where the new one begins.
 
-        What an earlier turn had admitted is not admitted again: a start before that turn's end is moved there.
+        Nothing captured before a `void` is admitted. Of an unmarked stream, what an earlier turn had admitted is not
+        admitted again: a start before that turn's end is moved there.
         """
+        asked = start = max(start, self._voided_at)
         if self.turn_open:
             self.close(start)
-        elif not self._manual:
+        if not self._manual:
             start = max(start, self._closed_at)
-        self._intervals.append(_Interval(turn, start, start, start))
+        self._intervals.append(_Interval(turn, asked, start, start, start))
         del self._intervals[:-MOST_UNANSWERED]
 
     def close(self, end: int) -> None:
         """End the open turn at capture sample `end` (at the earliest where it began); a no-op when none is open."""
         if self.turn_open:
             interval = self._intervals[-1]
-            interval.end = self._closed_at = max(end, interval.start)
+            interval.end = max(end, interval.start)
+            self._closed_at = max(interval.end, interval.cursor)
 
     def void(self) -> None:
         """Drop all that was not handed out, and admit nothing captured so far. An opened turn gets its end mark."""
@@ -161,6 +171,7 @@ class Uplink:
         self._past.clear()
         self._pictures.clear()
         self._revealed.clear()
+        self._voided_at = self._ring.written
 
     def hold(self, *, on: bool) -> None:
         """Hand nothing out while on, and never what is captured meanwhile."""
@@ -173,11 +184,18 @@ class Uplink:
 
     def reveal(self, start: int) -> None:
         """What was captured from `start` on was a person, whatever the device itself was saying: send it as heard."""
-        self._revealed.append((start, self._ring.written))
+        start = max(start, self._voided_at)
+        known, newest = list(self._revealed), self._ring.written
+        self._revealed.append((start, newest))
         del self._revealed[:-MOST_HELD]
-        if self.turn_open:
-            interval = self._intervals[-1]
-            interval.cursor = max(interval.start, min(interval.cursor, start))
+        if not self.turn_open:
+            return
+        *earlier, interval = self._intervals
+        still_to_go = [i.end for i in earlier if i.end is not None and not i.ended]
+        since = max(start, interval.asked, self._ring.oldest, *still_to_go)
+        until = min(interval.cursor, newest)
+        if since < until:
+            interval.owed += _without(self._ring.gated(since, until), known)
 
     def forget(self) -> None:
         """The connection's conversation is over: like `void`, and nothing is left to be said on the wire."""
@@ -217,6 +235,8 @@ class Uplink:
                 interval.cursor = min(interval.cursor, since)
                 interval.ended = False
             interval.opened = False
+            interval.owed = [(since, min(until, interval.cursor)) for since, until in interval.owed]
+            interval.owed = [(since, until) for since, until in interval.owed if since < until]
         if replay == "gap":
             self._intervals = [i for i in self._intervals if not i.ended]
 
@@ -238,6 +258,14 @@ class Uplink:
 
     def _next(self, interval: _Interval) -> Item | None:
         self._skip_lost(interval)
+        while interval.owed:
+            start, until = interval.owed.pop(0)
+            end = min(start + self._message, until)
+            if end < until:
+                interval.owed.insert(0, (end, until))
+            if self._passes(start, end):
+                return Sound(start, end, self._ring.read(start, end, gated=True))
+            self.dropped_samples += end - start
         while interval.end is None or interval.cursor < interval.end:
             start = interval.cursor
             end = start - start % self._message + self._message
@@ -253,18 +281,24 @@ class Uplink:
         return Mark.ACTIVITY_END if self._manual else Mark.STREAM_END
 
     def _read(self, start: int, end: int) -> bytes:
-        for since, until in self._revealed:
-            if start < until and since < end:
-                if since <= start:
-                    return self._ring.read(start, end, gated=True)
-                return self._ring.read(start, since) + self._ring.read(since, end, gated=True)
-        return self._ring.read(start, end)
+        hidden = _without([(start, end)], self._revealed)
+        if hidden == [(start, end)]:
+            return self._ring.read(start, end)
+        edges = sorted({start, end, *(edge for stretch in hidden for edge in stretch)})
+        return b"".join(
+            self._ring.read(a, b, gated=not any(since <= a < until for since, until in hidden))
+            for a, b in itertools.pairwise(edges)
+        )
 
     def _admits(self, interval: _Interval, start: int, end: int) -> bool:
         inside = interval.start <= start < end and (interval.end is None or end <= interval.end)
+        return inside and self._passes(start, end)
+
+    def _passes(self, start: int, end: int) -> bool:
+        """Tell what may pass at all: neither held back nor gone nor captured muted."""
         if any(start < until and since < end for since, until in self._held):
             return False
-        return inside and start >= self._ring.oldest and not self._ring.muted(start, end)
+        return start >= self._ring.oldest and not self._ring.muted(start, end)
 
     def _taken_muted(self, sample: int) -> bool:
         """Tell what the ring still knows; a mute also voids every interval, so nothing older can be a muted one."""
@@ -289,3 +323,11 @@ class Uplink:
         inside = any(i.start <= sample and (i.end is None or sample < i.end) for i in self._intervals)
         inside = inside or any(start <= sample < end for start, end in self._past)
         return inside and not self._taken_muted(sample)
+
+
+def _without(stretches: list[tuple[int, int]], taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is left of `stretches` when `taken` is cut out of them."""
+    for since, until in taken:
+        left = [((a, min(b, since)), (max(a, until), b)) for a, b in stretches]
+        stretches = [piece for pieces in left for piece in pieces if piece[0] < piece[1]]
+    return stretches

@@ -41,6 +41,29 @@ def test_what_is_readable_is_what_was_captured(
     assert ring.muted(low, high) == mute[low:high].any()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    blocks=st.lists(st.tuples(st.integers(1, 900), st.sampled_from(["", "muted", "gated"])), min_size=1, max_size=40),
+    cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_gated_sound_reads_as_silence_unless_it_is_asked_for(
+    blocks: list[tuple[int, str]], cut: tuple[float, float]
+) -> None:
+    ring = CaptureRing(0.5)
+    raw, plain, gated = (np.zeros(0, np.int16) for _ in range(3))
+    for size, kind in blocks:
+        block = numbered(len(raw) + 1, size)
+        ring.append(block, muted=kind == "muted", gated=kind == "gated")
+        raw = np.append(raw, block * (kind != "muted"))
+        plain = np.append(plain, block * (kind == ""))
+        gated = np.append(gated, np.full(size, kind == "gated"))
+    low, high = sorted(round(ring.oldest + part * (ring.written - ring.oldest)) for part in cut)
+    assert ring.read(low, high) == plain[low:high].tobytes()
+    assert ring.read(low, high, gated=True) == raw[low:high].tobytes(), "what was muted stays silence"
+    inside = [at for start, end in ring.gated(low, high) for at in range(start, end)]
+    assert inside == (low + np.flatnonzero(gated[low:high])).tolist()
+
+
 def test_what_is_gone_or_to_come_is_refused() -> None:
     ring = CaptureRing(0.1)
     ring.append(numbered(0, 2_000))
@@ -50,6 +73,8 @@ def test_what_is_gone_or_to_come_is_refused() -> None:
             ring.read(start, end)
         with pytest.raises(LookupError):
             ring.muted(start, end)
+        with pytest.raises(LookupError):
+            ring.gated(start, end)
     assert ring.read(400, 2_000) == numbered(400, 1_600).tobytes()
 
 

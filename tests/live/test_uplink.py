@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,10 +27,10 @@ class Bench:
         self.ring = CaptureRing()
         self.uplink = Uplink(self.ring, manual=manual)
 
-    def capture(self, samples: int, *, muted: bool = False) -> None:
+    def capture(self, samples: int, *, muted: bool = False, gated: bool = False) -> None:
         for _ in range(samples // BLOCK):
             block = np.zeros(BLOCK, np.int16) if muted else coded(self.ring.written, BLOCK)
-            self.ring.append(block, muted=muted)
+            self.ring.append(block, muted=muted, gated=gated)
 
     def pull(self) -> list[Item]:
         out: list[Item] = []
@@ -228,6 +230,234 @@ def test_a_still_passes_only_if_it_was_taken_inside_a_turn() -> None:
     assert Picture(9_000, b"jpeg") in bench.pull()
     bench.uplink.void()
     assert not bench.uplink.offer(Picture(9_000, b"the last visitor's"))
+
+
+def heard_in(items: list[Item]) -> list[tuple[int, int, str]]:
+    """The sound of `items` in the order it goes out: stretches of capture samples, each silence or sound."""
+    joined: list[tuple[int, int, str]] = []
+    for item in items:
+        if not isinstance(item, Sound):
+            continue
+        heard = np.frombuffer(item.pcm, "<i2")
+        edges = [0, *(np.flatnonzero(np.diff((heard != 0).astype(int))) + 1).tolist(), len(heard)]
+        for a, b in itertools.pairwise(edges):
+            kind = "sound" if heard[a] else "silence"
+            if kind == "sound":
+                assert np.array_equal(heard[a:b], coded(item.start + a, b - a))
+            if joined and joined[-1][1:] == (item.start + a, kind):
+                joined[-1] = (joined[-1][0], item.start + b, kind)
+            else:
+                joined.append((item.start + a, item.start + b, kind))
+    return joined
+
+
+def barge_in(*, replay: bool = False) -> list[tuple[int, int, str]]:
+    """A stream is open; the device speaks from 3200 on; a person breaks in at about 9600, which is noticed at 12800."""
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(3_200)
+    bench.capture(9_600, gated=True)
+    sent = bench.pull()
+    bench.uplink.reveal(9_600)
+    bench.capture(3_200)
+    sent += bench.pull()
+    if replay:
+        bench.uplink.link_down()
+        bench.capture(3_200)
+        bench.uplink.link_up()
+        sent = bench.pull()
+    return heard_in(sent)
+
+
+def test_who_broke_in_is_heard_from_the_beginning_after_the_silence_that_went_out_instead() -> None:
+    assert barge_in() == [
+        (0, 3_200, "sound"), (3_200, 12_800, "silence"), (9_600, 16_000, "sound"),
+    ]  # fmt: skip
+
+
+def test_a_new_connection_gets_the_person_in_place_of_the_silence() -> None:
+    assert barge_in(replay=True) == [(0, 3_200, "sound"), (3_200, 9_600, "silence"), (9_600, 19_200, "sound")]
+
+
+def test_with_a_canceller_an_interruption_sends_nothing_again() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(12_800)
+    sent = bench.pull()
+    bench.uplink.reveal(6_400)
+    assert bench.pull() == []
+    bench.capture(3_200)
+    assert heard_in(sent + bench.pull()) == [(0, 16_000, "sound")]
+
+
+def test_what_is_confirmed_twice_is_sent_once() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(9_600, gated=True)
+    sent = bench.pull()
+    bench.uplink.reveal(3_200)
+    sent += bench.pull()
+    bench.capture(640)
+    bench.capture(6_400, gated=True)
+    sent += bench.pull()
+    bench.uplink.reveal(6_400)
+    sent += bench.pull()
+    assert heard_in(sent) == [
+        (0, 9_600, "silence"), (3_200, 10_240, "sound"), (10_240, 16_640, "silence"), (10_240, 16_640, "sound"),
+    ]  # fmt: skip
+
+
+def test_who_broke_in_where_no_stream_was_open_is_heard_from_the_beginning() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.capture(9_600, gated=True)
+    bench.uplink.open(1, 6_400)
+    bench.uplink.reveal(6_400)
+    bench.capture(3_200)
+    assert heard_in(bench.pull()) == [(6_400, 12_800, "sound")]
+
+
+def test_who_began_before_the_last_stream_was_closed_is_heard_from_the_beginning() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(6_400, gated=True)
+    bench.uplink.close(6_400)
+    sent = bench.pull()
+    bench.capture(3_200, gated=True)
+    bench.uplink.open(2, 3_200)
+    bench.uplink.reveal(3_200)
+    sent += bench.pull()
+    assert heard_in(sent) == [(0, 6_400, "silence"), (3_200, 9_600, "sound")]
+
+
+def test_what_still_waits_to_be_sent_is_revealed_where_it_stands() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.open(1, 0)
+    bench.capture(6_400, gated=True)
+    bench.uplink.close(6_400)
+    bench.uplink.open(2, 3_200)
+    bench.uplink.reveal(3_200)
+    bench.capture(3_200)
+    bench.uplink.link_up()
+    assert heard_in(bench.pull()) == [(0, 3_200, "silence"), (3_200, 9_600, "sound")]
+
+
+def test_what_was_revealed_when_the_line_broke_is_sent_once_by_the_next() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(6_400, gated=True)
+    bench.pull()
+    bench.uplink.reveal(3_200)
+    assert bench.uplink.queued_ms == 200
+    bench.uplink.link_down()
+    bench.uplink.link_up("turn")
+    assert heard_in(bench.pull()) == [(0, 3_200, "silence"), (3_200, 6_400, "sound")]
+
+
+def test_a_stream_closed_in_the_past_is_not_sent_again_by_the_next_one() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(9_600)
+    sent = bench.pull()
+    bench.uplink.close(6_400)
+    bench.uplink.open(2, 6_400)
+    bench.capture(3_200)
+    bench.uplink.open(3, 6_400)
+    sent += bench.pull()
+    bench.capture(3_200)
+    sent += bench.pull()
+    assert heard_in(sent) == [(0, 16_000, "sound")]
+
+
+def test_nothing_captured_before_a_mute_is_admitted_after_it() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(6_400)
+    bench.uplink.void()
+    bench.capture(640, muted=True)
+    bench.capture(3_200)
+    bench.uplink.open(1, 0)
+    bench.uplink.reveal(0)
+    assert sound_of(bench.pull()) == [(7_040, 10_240)]
+
+
+class Echoes(RuleBasedStateMachine):
+    """An unmarked stream under the device's own voice: on one connection no sample goes out twice but what was revealed.
+
+    That goes out once as silence and once as sound; and what was gated is sound only if it was revealed.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.bench = Bench(manual=False)
+        self.turn = 0
+        self.sounded, self.silent, self.revealed = (np.zeros(16_000 * 16, bool) for _ in range(3))
+
+    @rule(blocks=st.integers(1, 20), gated=st.booleans())
+    def capture(self, blocks: int, gated: bool) -> None:
+        if self.bench.ring.written + blocks * BLOCK < len(self.sounded):
+            self.bench.capture(blocks * BLOCK, gated=gated)
+
+    @rule(back=st.integers(0, 16_000))
+    def open(self, back: int) -> None:
+        self.turn += 1
+        self.bench.uplink.open(self.turn, max(0, self.bench.ring.written - back))
+
+    @rule(ahead=st.integers(-16_000, 640))
+    def close(self, ahead: int) -> None:
+        self.bench.uplink.close(max(0, self.bench.ring.written + ahead))
+
+    @rule()
+    def void(self) -> None:
+        self.bench.uplink.void()
+        self.revealed[:] = False
+
+    @rule(back=st.integers(0, 16_000))
+    def reveal(self, back: int) -> None:
+        start = max(0, self.bench.ring.written - back)
+        self.bench.uplink.reveal(start)
+        self.revealed[start : self.bench.ring.written] = True
+
+    @rule(replay=st.sampled_from(["turn", "gap"]))
+    def link(self, replay: str) -> None:
+        self.bench.uplink.link_down()
+        self.bench.uplink.link_up("turn" if replay == "turn" else "gap")
+        self.sounded[:] = self.silent[:] = False
+
+    @rule(on=st.booleans())
+    def hold(self, on: bool) -> None:
+        self.bench.uplink.hold(on=on)
+
+    @rule()
+    def answered(self) -> None:
+        self.bench.uplink.answered()
+
+    @rule(most=st.integers(1, 60))
+    def pull(self, most: int) -> None:
+        for _ in range(most):
+            item = self.bench.uplink.pull()
+            if item is None:
+                return
+            for start, end, kind in heard_in([item]):
+                gated = self.bench.ring.gated(start, end)
+                assert not self.sounded[start:end].any(), f"{start}..{end} was sound already, now it is {kind}"
+                if kind == "silence":
+                    assert gated == [(start, end)]
+                    assert not self.silent[start:end].any(), f"{start}..{end} is silence twice"
+                    self.silent[start:end] = True
+                else:
+                    assert all(self.revealed[a:b].all() for a, b in gated), f"{start}..{end} was the device itself"
+                    self.sounded[start:end] = True
+
+
+TestEchoes = Echoes.TestCase
+TestEchoes.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 
 class Gate(RuleBasedStateMachine):
