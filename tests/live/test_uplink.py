@@ -388,7 +388,7 @@ def test_nothing_captured_before_a_mute_is_admitted_after_it() -> None:
 
 
 class Echoes(RuleBasedStateMachine):
-    """An unmarked stream under the device's own voice: on one connection no sample goes out twice but what was revealed.
+    """An unmarked stream under the device's own voice: on one connection nothing goes out twice but what was revealed.
 
     That goes out once as silence and once as sound; and what was gated is sound only if it was revealed.
     """
