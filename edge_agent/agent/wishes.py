@@ -25,6 +25,9 @@ from edge_agent.live.endpoint import Place
 from edge_agent.live.setup import Detection, build_setup
 from edge_agent.persona import History, Persona, load_persona, read_history
 
+ECHO_PREFIX_MS = 120
+"""So long must the service hear speech before it stops an answer: what an echo canceller lets through is shorter."""
+
 
 def setup_for(
     config: Config,
@@ -151,10 +154,11 @@ def rules_for(config: Config) -> Rules:
 
 def _detection(config: Config) -> Detection | None:
     vad = config.vad
+    hears_itself = not config.manual_turns and config.echo in {"auto", "software"} and not continuous(config)
     wishes = Detection(
         start=vad.start,
         end=vad.end,
-        prefix_ms=vad.prefix_padding_ms or None,
+        prefix_ms=vad.prefix_padding_ms or (ECHO_PREFIX_MS if hears_itself else None),
         silence_ms=vad.silence_ms or None,
     )
     return None if wishes == Detection() else wishes

@@ -149,6 +149,7 @@ class NearEndDetector:
         self._deaf_until = 0
         self._background = 0.0
         self._now = 0
+        self._heard_until = 0
 
     @property
     def ducking(self) -> bool:
@@ -165,24 +166,33 @@ class NearEndDetector:
         """Mean level where nobody spoke."""
         return _dbfs(self._background)
 
-    def hold_off(self) -> None:
-        """Sound was lost: for half a second the canceller's residue is not to be trusted."""
-        self._deaf_until = self._now + round(self.policy.hold_off_s * RATE)
+    def hold_off(self, at: int, seconds: float | None = None) -> None:
+        """What is left of the echo is not to be trusted from sample `at` on; None: as long as where sound was lost."""
+        wanted = self.policy.hold_off_s if seconds is None else seconds
+        self._deaf_until = max(self._deaf_until, at + round(wanted * RATE))
 
-    def reset(self) -> None:
-        """Forget what was heard; the background stays."""
+    def reset(self) -> list[NearEndEvent]:
+        """Forget what was heard, and return how that ends; the background stays."""
+        events: list[NearEndEvent] = []
+        if self._phase is _Phase.SUSPECTED:
+            events.append(NearEndCleared(self._now))
+        elif self._phase is _Phase.VOICE:
+            events.append(VoiceEnded(self._spoken))
         self._phase = _Phase.QUIET
         self._rest = self._rest[:0]
         self._levels.clear()
+        self._sounding_since = None
+        return events
 
     def hear(self, block: NDArray[np.int16], start: int, *, sounding: bool) -> list[NearEndEvent]:
         """Take the next samples (n,) from sample `start` on; less than a frame waits for the next call.
 
         `sounding`: the device's own sound may be in them.
         """
-        if len(self._rest):
+        if len(self._rest) and start == self._heard_until:
             start -= len(self._rest)
             block = np.concatenate([self._rest, block])
+        self._heard_until = start + len(block)
         frames = block[: len(block) // FRAME * FRAME].reshape(-1, FRAME)
         self._rest = block[frames.size :].copy()
         events: list[NearEndEvent] = []
@@ -293,9 +303,7 @@ def webrtc_speech() -> Callable[[bytes], bool]:
     try:
         import webrtcvad  # noqa: PLC0415  only where an open microphone is
     except ImportError:
-        raise DeviceError(
-            'The voice detector webrtcvad is not installed; install webrtcvad-wheels, or set audio.echo = "off".'
-        ) from None
+        raise DeviceError("The voice detector webrtcvad is not installed; install webrtcvad-wheels.") from None
     detector = webrtcvad.Vad(3)
     return lambda frame: bool(detector.is_speech(frame, RATE))
 

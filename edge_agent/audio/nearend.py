@@ -26,17 +26,25 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio.bargein import NearEndConfirmed, NearEndDetector, NearEndEvent
+from edge_agent.audio.bargein import FRAME, NearEndConfirmed, NearEndDetector, NearEndEvent
 from edge_agent.audio.echo.canceller import Canceller
 from edge_agent.audio.filters import CARD_RATE, Channel, Decimator
 from edge_agent.audio.levels import Meter
-from edge_agent.audio.reference import RATE, Reference
+from edge_agent.audio.reference import LEAD, RATE, Reference
 from edge_agent.audio.ring import CaptureRing
 
 TAIL_S = 0.3
 """The device is in the room this long after its last sound: air, reverberation and a margin."""
 WORK_ON_S = 1.0
 """The canceller goes on this long after the device's last sound where nobody is listening."""
+LEARN_S = 0.4
+"""A canceller is believed once nothing was left of so much of the device's own sound."""
+LEARN_MOST_S = 3.0
+"""Or after so much in all: what is left then is not its fault."""
+FLUSH_S = 0.1
+"""Silence that pushes out what a canceller still holds of the microphone: far more than its frames."""
+_AUDIBLE = 10 ** (-45 / 10)  # power of the echo over full scale: a softer one teaches nothing
+_LEFT = 10 ** (-50 / 10)  # of what is left of it: a listening service may take a louder one for a person
 _TICK_S = 1e-6  # rounding of `now`; far less than a sample
 
 
@@ -98,7 +106,8 @@ class NearEnd:
         input_ring_ms: the most sound the input device may hold before it is read.
         canceller: takes the device's own sound out; None: the microphone as it is.
         detector: notices speech; None: nobody asks.
-        tail_s: the device is in the room this long after its last sound.
+        tail_s: the device is in the room this long after its last sound; a canceller that gates knows that itself.
+        lead: samples by which the reference runs ahead of what is played.
     """
 
     def __init__(
@@ -111,6 +120,7 @@ class NearEnd:
         canceller: Canceller | None = None,
         detector: NearEndDetector | None = None,
         tail_s: float = TAIL_S,
+        lead: int = LEAD,
     ) -> None:
         self.down = Decimator(gain_db=mic_gain_db, channel=mic_channel)
         self.input_ring_s = input_ring_ms / 1_000
@@ -124,18 +134,30 @@ class NearEnd:
         self._detector = detector
         self._wake: WakeSpotter | None = None
         self._tail = round(tail_s * RATE)
-        self._reference = Reference()
+        self._reference = Reference(lead=lead)
         self._muted = False
         self._unmuted_at = -math.inf
         self._deaf = False  # the last block was muted
-        self._near_rest = np.zeros(0, np.int16)
+        self._working = False  # the canceller had the last block
+        self._late: list[NearEvent] = []  # what ended between two blocks
         self._since_sound = RATE * 3600
-        self._person = False  # in half-duplex: somebody spoke over the device, so nothing is gated until it is silent
+        self._person = False  # somebody spoke over the device, so nothing is gated until it is silent
+        self._taught = False  # the canceller takes the device's own sound out
+        self._lesson = self._known = 0  # samples of it that the canceller has heard; of the last ones nothing was left
+
+        self._distrust()
 
     @property
     def ducking(self) -> bool:
         """The answer should be lowered: somebody may be speaking over it."""
         return self._detector is not None and self._detector.ducking
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody waits for what is heard, and the device was long silent: blocks may be taken several at a time."""
+        if self.attentive or self.meter is not None or self._wake is not None or self._muted or self._deaf:
+            return False
+        return not self._minds_echo or self._since_sound >= WORK_ON_S * RATE
 
     @property
     def detector(self) -> NearEndDetector | None:
@@ -157,7 +179,7 @@ class NearEnd:
         """Notice when somebody speaks, or no longer; `careful`: only who is louder than the background."""
         if self._detector is not None:
             if on is not self.attentive:
-                self._detector.reset()
+                self._late += self._detector.reset()
             self._detector.careful = careful
         self.attentive = on
 
@@ -167,16 +189,16 @@ class NearEnd:
 
     def forget(self) -> None:
         """Let nothing of what was heard so far come out any more, or be recognised."""
-        self.down.forget()
-        for part in (self._canceller, self._detector, self._wake):
-            if part is not None:
-                part.reset()
+        self._start_anew()
+        if self._canceller is not None:
+            self._flush(self._canceller)
 
     def lost(self) -> None:
-        """Sound was lost on either side."""
+        """Sound was lost on either side: the canceller has to find the echo again."""
         self._reference.realign()
+        self._distrust()
         if self._detector is not None:
-            self._detector.hold_off()
+            self._detector.hold_off(self._ring.written)
 
     def take(self, mic: NDArray[np.int32], now: float, queued: int, told: Callable[[NearEvent], None]) -> int:
         """Take a block (n, 2) that was complete at `now`; returns the samples that came into the ring.
@@ -187,40 +209,88 @@ class NearEnd:
         muted = self._muted or captured_from < self._unmuted_at
         if muted:
             mic[:] = 0
-        elif self._deaf:
-            self.forget()
-        self._deaf = muted
+        if muted is not self._deaf:
+            self._deaf = muted
+            self._start_anew()
+            if self._detector is not None:
+                self._detector.hold_off(self._ring.written)
         heard = self.down.process(mic)
         self.blocks += 1
         self.muted_blocks += muted
         if self.meter is not None:
             self.meter.mic(heard[:0] if muted else heard, len(heard))
-        clean, gated, sounding = self._cancel(heard, queued)
+        while self._late:
+            told(self._late.pop(0))
+        clean, gated, sounding = self._cancel(heard, queued, muted=muted)
         if not muted:
             self._notice(clean, sounding, told)
         gated = gated and not self._person
         self.gated_blocks += gated
-        self._ring.append(heard if gated else clean, muted=muted, gated=gated)
+        shut = gated and self._canceller is not None and self._canceller.gates
+        self._ring.append(heard if shut else clean, muted=muted, gated=gated)
         return len(clean)
 
     @property
     def _minds_echo(self) -> bool:
         return self._canceller is not None or self._detector is not None
 
-    def _cancel(self, heard: NDArray[np.int16], queued: int) -> tuple[NDArray[np.int16], bool, bool]:
+    def _cancel(self, heard: NDArray[np.int16], queued: int, *, muted: bool) -> tuple[NDArray[np.int16], bool, bool]:
         """Return the samples without the device's own sound, whether they are gated, and whether it sounds."""
         if not self._minds_echo:
             return heard, False, False
         far, loud = self._reference.take(len(heard), queued=queued)
         self._since_sound = 0 if loud else self._since_sound + len(heard)
         sounding = self._since_sound < self._tail
-        self._person = self._person and sounding
         canceller = self._canceller
+        if canceller is None or not canceller.gates:
+            self._person = self._person and sounding
         if canceller is None:
             return heard, False, sounding
-        working = canceller.gates or self.attentive or self._since_sound < WORK_ON_S * RATE
-        clean = canceller.process(heard, far) if working else heard
-        return clean, canceller.gates and sounding, sounding
+        if canceller.gates:
+            clean = canceller.process(heard, far)
+            self._person = self._person and canceller.shut
+            return clean, canceller.shut, canceller.shut
+        worked, self._working = self._working, self.attentive or self._since_sound < WORK_ON_S * RATE
+        if not self._working:
+            return heard, False, sounding
+        if not worked:
+            self._flush(canceller)
+        clean = canceller.process(heard, far)
+        if muted:
+            return clean, False, sounding
+        untaught = not self._taught and self.attentive and sounding
+        if loud and not self._taught:
+            self._learn(heard, clean)
+        if untaught and self._detector is not None:
+            self._detector.hold_off(self._ring.written, (len(heard) + FRAME) / RATE)
+        return clean, untaught, sounding
+
+    def _start_anew(self) -> None:
+        """Let filters and detectors begin with the next block."""
+        self.down.forget()
+        if self._detector is not None:
+            self._late += self._detector.reset()
+        if self._wake is not None:
+            self._wake.reset()
+
+    @staticmethod
+    def _flush(canceller: Canceller) -> None:
+        """Push out what it still holds of the microphone; what it has learned of the room stays."""
+        quiet = np.zeros(round(FLUSH_S * RATE), np.int16)
+        canceller.process(quiet, quiet)
+
+    def _distrust(self) -> None:
+        """Believe the canceller only once it has been seen to work."""
+        self._taught = self._canceller is None or self._canceller.name == "hardware"
+        self._lesson = self._known = 0
+
+    def _learn(self, heard: NDArray[np.int16], clean: NDArray[np.int16]) -> None:
+        """Judge by a block in which the device may be heard whether the canceller can be believed."""
+        if _power(heard) < _AUDIBLE:
+            return
+        self._lesson += len(heard)
+        self._known = self._known + len(heard) if _power(clean) < _LEFT else 0
+        self._taught = self._known >= LEARN_S * RATE or self._lesson >= LEARN_MOST_S * RATE
 
     def _notice(self, clean: NDArray[np.int16], sounding: bool, told: Callable[[NearEvent], None]) -> None:
         start = self._ring.written
@@ -237,3 +307,9 @@ class NearEnd:
             end = start + len(clean)
             for one in self._wake.hear(clean):
                 told(WakeHeard(end - one.ago, one.word, one.score, one.fired, one.kind))
+
+
+def _power(samples: NDArray[np.int16]) -> float:
+    """Return the mean power of (n,) samples, 1.0 at full scale."""
+    wide = samples.astype(np.float32)
+    return float(np.dot(wide, wide)) / (max(1, len(samples)) * 32_768.0**2)

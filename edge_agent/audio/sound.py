@@ -227,8 +227,10 @@ class Sound:
             if loudspeaker.renew(self._clock()):
                 self._ring_ms = loudspeaker.device.ring_ms
                 self._pacer = OutputPacer(block_frames=self._frames, ring_ms=self._ring_ms)
+                self._engine.sound_lost()
             if microphone.renew(self._clock()):
                 self._engine.set_input_ring_ms(microphone.device.ring_ms)
+                self._engine.sound_lost()
             now = self._read(microphone, block)
             if now is None:
                 continue

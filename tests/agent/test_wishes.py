@@ -122,6 +122,22 @@ def test_no_compression_where_it_is_switched_off() -> None:
     assert "contextWindowCompression" not in asked(configured(live={"compress_at_tokens": 0, "compress_to_tokens": 0}))
 
 
+@pytest.mark.parametrize(
+    ("tables", "prefix_ms"),
+    [
+        (SPEAKER, wishes.ECHO_PREFIX_MS),
+        (SPEAKER | {"vad": {"prefix_padding_ms": 40}}, 40),
+        (SPEAKER | {"audio": {"echo": "hardware"}}, None),
+        ({"mode": "kiosk"}, None),
+    ],
+)
+def test_what_a_canceller_lets_through_is_too_short_for_the_service(
+    tables: dict[str, Any], prefix_ms: int | None
+) -> None:
+    detection = asked(configured(**tables)).get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
+    assert detection.get("prefixPaddingMs") == prefix_ms
+
+
 def test_a_thinking_budget_of_none_is_not_the_model_s_own() -> None:
     assert "thinkingConfig" not in asked(configured(live={"model": NATIVE}))["generationConfig"]
     off = asked(configured(live={"model": NATIVE, "thinking_budget": 0}))

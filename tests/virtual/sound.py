@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.devices.quiet import ClockedInput, ClockedOutput
 from edge_agent.audio.sound import Sound, _Side
+from edge_agent.errors import StreamEnded
 
 RATE_HZ = 48_000
 HEARD_HZ = 16_000  # what the service hears
@@ -145,7 +146,6 @@ class VirtualSound(Sound):
         super().__init__(**wanted)
         self._event_loop = loop
         self._block_s = wanted["block_ms"] / 1000
-        self._blocks = 0
         self._once = _OnePass()
         self._stopping = self._once  # type: ignore[assignment]  # ends the thread's loop after each pass
         self._timer: asyncio.TimerHandle | None = None
@@ -155,6 +155,7 @@ class VirtualSound(Sound):
         """Open the devices and plan the first block."""
         self._started = self._last_read = self._last_write = self._clock()
         self._pair = self._sides()
+        self._pair[0]._stand_in = self._nothing_heard
         self._plan()
 
     def stop(self, timeout: float = 2.0) -> bool:  # noqa: ARG002  nothing here hangs
@@ -166,14 +167,40 @@ class VirtualSound(Sound):
             side.close()
         return True
 
+    def stall(self, seconds: float) -> None:
+        """Let the thread be late; what the microphone's ring does not hold is lost."""
+        assert self._timer is not None, "the thread has not been started"
+        self._timer.cancel()
+        self._timer = self._event_loop.call_at(self._timer.when() + seconds, self._pass)
+
+    def unplug(self, why: str) -> None:
+        """Let the microphone fail at the next block, and be found again when the thread next looks for it."""
+        assert self._pair is not None, "the thread has not been started"
+
+        def gone(_: NDArray[np.int32]) -> int:
+            raise StreamEnded(why)
+
+        self._pair[0].device.read = gone
+
     @property
     def alive(self) -> bool:
         """True until `stop`."""
         return not self._once.ended
 
     def _plan(self) -> None:
-        self._blocks += 1
-        self._timer = self._event_loop.call_at(self._started + self._blocks * self._block_s + _LATE_S, self._pass)
+        """Come back when the microphone has the next block, at once if it has."""
+        assert self._pair is not None, "the thread has not been started"
+        microphone = self._pair[0]._device
+        due = self._event_loop.time() + self._block_s
+        if microphone is not None:
+            due = microphone._epoch + (microphone.position + self._frames) / RATE_HZ
+        self._timer = self._event_loop.call_at(due + _LATE_S, self._pass)
+
+    def _nothing_heard(self) -> ClockedInput:
+        """Stand in for a microphone that is missing; its first block is complete."""
+        return ClockedInput(
+            "no microphone", epoch=self._event_loop.time() - self._block_s, clock=self._event_loop.time, sleep=_never
+        )
 
     def _pass(self) -> None:
         if self._once.ended or self._pair is None:
