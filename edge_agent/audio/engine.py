@@ -17,6 +17,10 @@ mute never reaches the ring; after unmute the ring opens with the first block ca
 events of the far end count 48 kHz output frames since the engine started, filter delay included, so an event may lie up
 to 2 ms ahead of what has been handed out; those of the near end count samples of the ring.
 
+At rest, where nobody waits for what is heard, up to `idle_blocks` blocks are kept as they came and go through the near
+end together: each pass finds cold caches, and that is most of what it costs. Any command, a sound of the device, and
+whoever listens end that within the block; numbers of samples count kept ones too, and a wipe spares none of them.
+
 Commands go through deques that a step empties first; nothing here takes a lock.
 """
 
@@ -42,7 +46,8 @@ from edge_agent.audio.echo.canceller import Canceller
 from edge_agent.audio.farend import AnswerEnded, AnswerStarted, FarEnd, Flushed, Underrun
 from edge_agent.audio.filters import DOWN_RATE, Channel, resample
 from edge_agent.audio.levels import Level, Meter
-from edge_agent.audio.nearend import TAIL_S, NearEnd, WakeHeard, WakeSpotter
+from edge_agent.audio.nearend import TAIL_S, NearEnd, NearEvent, WakeHeard, WakeSpotter
+from edge_agent.audio.reference import lead_for
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.volume import gain
 
@@ -101,6 +106,7 @@ class Duplex:
         canceller: takes the device's own sound out of the microphone's; None: nothing does.
         detector: notices speech, over an answer and into silence; None: nobody asks.
         tail_s: the device is in the room this long after its last sound.
+        idle_blocks: blocks taken together at rest; 1: each as it comes.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class Duplex:
         canceller: Canceller | None = None,
         detector: NearEndDetector | None = None,
         tail_s: float = TAIL_S,
+        idle_blocks: int = 1,
     ) -> None:
         self._cues = load_cues() if cues is None else dict(cues)
         self._commands: deque[Callable[[float], None]] = deque()
@@ -128,9 +135,14 @@ class Duplex:
             canceller=canceller,
             detector=detector,
             tail_s=tail_s,
+            lead=lead_for(block_frames),
         )
         self._far = FarEnd(block_frames=block_frames, volume=volume)
         self._ducking = False
+        self._kept = np.zeros((block_frames * idle_blocks if idle_blocks > 1 else 0, 2), np.int32)
+        self._kept_frames = 0
+        self._kept_at = (0.0, 0)  # when the last of them was complete, and what the loudspeaker held then
+        self._blocks = 0
         self._frames_out = 0
         self._wake_every = self._wake_wanted = 0
         self._attentive = (False, True)
@@ -160,7 +172,7 @@ class Duplex:
     def wipe(self) -> None:
         """Stop the answer, and forget the microphone's last milliseconds that filters and detectors still hold."""
         self._far.queue.flush()
-        self._commands.append(lambda _: self._near.forget())
+        self._commands.append(self._forget)
 
     def cue(self, name: str) -> None:
         """Play a sound of the cue table over whatever else is heard.
@@ -240,8 +252,8 @@ class Duplex:
 
     @property
     def captured(self) -> int:
-        """16 kHz samples in the ring so far."""
-        return self._ring.written
+        """16 kHz samples captured so far: those in the ring, and those on their way."""
+        return self._ring.written + self._kept_frames // 3
 
     @property
     def frames_out_total(self) -> int:
@@ -263,7 +275,7 @@ class Duplex:
         """Figures since the start, for the metrics."""
         near, far = self._near, self._far
         return {
-            "blocks_captured": near.blocks,
+            "blocks_captured": self._blocks,
             "blocks_muted": near.muted_blocks,
             "blocks_half_duplex": near.gated_blocks,
             "flushes": far.flushes,
@@ -286,10 +298,10 @@ class Duplex:
         `now` is monotonic seconds; `queued`: frames that the loudspeaker had not yet played then. Blocks may have any
         length, whole 10 ms where there is a canceller; a muted block is zeroed in place.
         """
-        while self._commands:
-            self._commands.popleft()(now)
         events: list[EngineEvent] = []
-        fresh = self._near.take(mic, now, queued, events.append)
+        before = self._ring.written
+        self._obey(now, events.append)
+        self._hear(mic, now, queued, events.append)
         if self._near.ducking is not self._ducking:
             self._ducking = not self._ducking
             self._far.duck(on=self._ducking)
@@ -301,7 +313,39 @@ class Duplex:
             events.append(meter.read(self._near.down.clipped))
             self._near.meter = self._far.meter = Meter(self._near.down.clipped)
         every, written = self._wake_every, self._ring.written
-        return Step(speaker, bool(every) and written // every != (written - fresh) // every, events)
+        return Step(speaker, bool(every) and written // every != before // every, events)
+
+    def _obey(self, now: float, told: Callable[[NearEvent], None]) -> None:
+        """Carry out the commands; what was heard before them goes through first, but not what a visitor left behind."""
+        commands = [self._commands.popleft() for _ in range(len(self._commands))]
+        if commands and self._kept_frames:
+            if self._forget in commands:
+                self._forget(now)
+            self._take_kept(told)
+        for command in commands:
+            command(now)
+
+    def _hear(self, mic: NDArray[np.int32], now: float, queued: int, told: Callable[[NearEvent], None]) -> None:
+        """Take a block, or keep it for later."""
+        self._blocks += 1
+        start, end = self._kept_frames, self._kept_frames + len(mic)
+        if self._near.at_rest and self._far.silent and not self._wake_every and end <= len(self._kept):
+            self._kept[start:end] = mic
+            self._kept_frames, self._kept_at = end, (now, queued)
+            if end + len(mic) > len(self._kept):
+                self._take_kept(told)
+            return
+        if start:
+            self._take_kept(told)
+        self._near.take(mic, now, queued, told)
+
+    def _take_kept(self, told: Callable[[NearEvent], None]) -> None:
+        kept, self._kept_frames = self._kept[: self._kept_frames], 0
+        self._near.take(kept, *self._kept_at, told)
+
+    def _forget(self, _now: float) -> None:
+        self._near.forget()
+        self._kept[:] = 0
 
     def _set_levels(self, on: bool) -> None:
         if on is (self._near.meter is None):

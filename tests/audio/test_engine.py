@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -474,3 +476,110 @@ def test_an_answer_at_another_rate_keeps_its_pitch() -> None:
     engine.end_of_answer()
     sound = Bench(engine).run(50)
     assert np.argmax(np.abs(np.fft.rfft(sound))) == 1_000
+
+
+class Resting:
+    """Two engines that hear and play the same, one of which takes blocks together at rest."""
+
+    def __init__(self) -> None:
+        self.rings = [CaptureRing(), CaptureRing()]
+        self.engines = [
+            Duplex(
+                block_frames=BLOCK, ring=ring, mic_gain_db=0.0, mic_channel="left", volume=100, idle_blocks=idle_blocks
+            )
+            for ring, idle_blocks in zip(self.rings, (1, 5), strict=True)
+        ]
+        self.now = 100.0
+        self.wakes: list[list[bool]] = [[], []]
+
+    def each(self, do: Callable[[Duplex], object]) -> None:
+        for engine in self.engines:
+            do(engine)
+
+    def run(self, blocks: int, *, seed: int = 1) -> None:
+        for number in range(blocks):
+            self.now += BLOCK / 48_000
+            mic = loud_mic(seed=seed + number)
+            heard = [engine.step(mic.copy(), self.now, BLOCK) for engine in self.engines]
+            assert np.array_equal(heard[0].speaker, heard[1].speaker)
+            assert self.engines[0].captured == self.engines[1].captured
+            for wakes, step in zip(self.wakes, heard, strict=True):
+                wakes.append(step.wake)
+
+    @property
+    def behind(self) -> int:
+        """Samples that stand in the one ring and not yet in the other, which is otherwise the same."""
+        eager, resting = self.rings
+        end = resting.written
+        assert eager.read(0, end) == resting.read(0, end)
+        assert all(eager.muted(at, at + 320) == resting.muted(at, at + 320) for at in range(0, end, 320))
+        return eager.written - end
+
+
+def test_at_rest_blocks_go_through_together_and_are_counted_as_they_come() -> None:
+    pair = Resting()
+    behind = []
+    for number in range(10):
+        pair.run(1, seed=number)
+        behind.append(pair.behind // 320)
+    assert behind == [1, 2, 3, 4, 0, 1, 2, 3, 4, 0]
+    assert pair.engines[1].counters["blocks_captured"] == 10
+
+
+@pytest.mark.parametrize("kept", range(5))
+def test_whoever_wants_sound_has_all_of_it_with_the_next_block(kept: int) -> None:
+    wants: list[Callable[[Duplex], object]] = [
+        lambda engine: engine.wake_loop(640),
+        lambda engine: engine.attend(True),
+        lambda engine: engine.levels(True),
+    ]
+    for want in wants:
+        pair = Resting()
+        pair.run(10 + kept)
+        pair.each(want)
+        for number in range(4):
+            pair.run(1, seed=number)
+            assert pair.behind == 0
+        eager, resting = (wakes[-4:] for wakes in pair.wakes)
+        assert resting[1:] == eager[1:]
+        assert resting[0] >= eager[0], "a message's end among the kept blocks tells the loop as well"
+
+
+@pytest.mark.parametrize("kept", range(1, 5))
+def test_what_was_kept_is_wiped_with_the_visitor(kept: int) -> None:
+    pair = Resting()
+    _, resting = pair.engines
+    pair.run(10 + kept)
+    pair.each(lambda engine: engine.wipe())
+    for ring in pair.rings:
+        ring.wipe()
+    resting.wake_loop(1)
+    left = pair.rings[1].written
+    resting.step(SILENT_MIC.copy(), pair.now + 0.02, BLOCK)
+    found = pair.rings[1].read(left, pair.rings[1].written)
+    assert len(found) == 2 * 320 * (kept + 1)
+    assert not np.frombuffer(found, np.int16).any()
+
+
+@pytest.mark.parametrize("kept", range(5))
+def test_mute_falls_between_the_same_blocks_at_rest(kept: int) -> None:
+    pair = Resting()
+    pair.run(10 + kept)
+    for engine in pair.engines:
+        engine.set_mute(True)
+    pair.run(3)
+    assert pair.behind == 0
+    for engine in pair.engines:
+        engine.set_mute(False)
+    pair.run(12)
+    pair.each(lambda engine: engine.wake_loop(1))
+    pair.run(1)
+    assert pair.behind == 0
+
+
+def test_a_device_that_sounds_does_not_rest() -> None:
+    pair = Resting()
+    pair.run(7)
+    pair.each(lambda engine: engine.cue("listen"))
+    pair.run(3)
+    assert pair.behind == 0
