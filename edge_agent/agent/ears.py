@@ -20,14 +20,12 @@ from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
 from edge_agent.audio.calibration import Calibration
 from edge_agent.audio.echo import Canceller, Policy, open_canceller
 from edge_agent.audio.nearend import TAIL_S
-from edge_agent.audio.reference import LEAD, RATE
+from edge_agent.audio.reference import RATE, lead_for
 from edge_agent.config import Config
 from edge_agent.errors import DeviceError
 from edge_agent.wake import WakeDetector, open_detector
 
 log = logging.getLogger("edge_agent")
-
-_LEAD_MS = LEAD * 1_000 / RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
         echo=policy,
         canceller=canceller,
         detector=_detector(config),
-        tail_s=TAIL_S if calibration is None else max(0.1, calibration.tail_ms / 1_000),
+        tail_s=TAIL_S if calibration is None else max(TAIL_S, (_late_ms(calibration) + calibration.tail_ms) / 1_000),
     )
 
 
@@ -88,7 +86,7 @@ def _canceller(policy: Policy, config: Config, calibration: Calibration | None) 
         except DeviceError as error:
             log.warning("%s The device goes on in half-duplex: it does not listen while it speaks.", error)
             return open_canceller("half-duplex")
-    delay_ms = max(0.0, calibration.delay_ms) + _LEAD_MS
+    delay_ms = _late_ms(calibration) + lead_for(48 * config.audio.block_ms) * 1_000 / RATE
     gain_db = calibration.echo_gain_db + config.audio.mic_gain_db
     try:
         return open_canceller(
@@ -101,3 +99,8 @@ def _canceller(policy: Policy, config: Config, calibration: Calibration | None) 
     except DeviceError as error:
         log.warning("%s The device goes on in half-duplex: it does not listen while it speaks.", error)
         return open_canceller("half-duplex", delay_ms=delay_ms, tail_ms=calibration.tail_ms, echo_gain_db=gain_db)
+
+
+def _late_ms(calibration: Calibration) -> float:
+    """Return how long what the loudspeaker plays is under way to the microphone's block, milliseconds."""
+    return max(0.0, calibration.delay_ms)

@@ -190,7 +190,7 @@ class NearEnd:
     def forget(self) -> None:
         """Let nothing of what was heard so far come out any more, or be recognised."""
         self._start_anew()
-        if self._canceller is not None:
+        if self._canceller is not None and not self._canceller.gates:
             self._flush(self._canceller)
 
     def lost(self) -> None:
@@ -212,8 +212,8 @@ class NearEnd:
         if muted is not self._deaf:
             self._deaf = muted
             self._start_anew()
-            if self._detector is not None:
-                self._detector.hold_off(self._ring.written)
+            if self._detector is not None and not muted:
+                self._detector.hold_off(self._ring.written)  # the echo under way is new to the canceller
         heard = self.down.process(mic)
         self.blocks += 1
         self.muted_blocks += muted
@@ -268,6 +268,7 @@ class NearEnd:
     def _start_anew(self) -> None:
         """Let filters and detectors begin with the next block."""
         self.down.forget()
+        self._person = False
         if self._detector is not None:
             self._late += self._detector.reset()
         if self._wake is not None:

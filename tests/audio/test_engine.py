@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.audio.echo import Canceller
+from edge_agent.audio.echo import Canceller, HalfDuplex
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Level, Underrun
 from edge_agent.audio.filters import Decimator, Interpolator
 from edge_agent.audio.ring import CaptureRing
@@ -379,25 +379,8 @@ def test_unmute_waits_for_the_first_block_captured_wholly_after_it() -> None:
     assert np.frombuffer(ring.read(5 * 320, 6 * 320), np.int16).any()
 
 
-class Gate:
-    """Half-duplex at its plainest: nothing is cancelled, and nothing passes while the device is heard."""
-
-    name = "gate"
-    gates = True
-
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
-        assert near.shape == far.shape
-        return near
-
-    def reset(self) -> None:
-        pass
-
-    def delay(self, ms: float) -> None:
-        pass
-
-
 def test_half_duplex_is_deaf_while_it_speaks_and_300_ms_longer() -> None:
-    engine, ring = duplex(canceller=Gate())
+    engine, ring = duplex(canceller=HalfDuplex())
     bench = Bench(engine)
     bench.run(5, mic=loud_mic())
     engine.play(noise(4_800, 1).tobytes())  # 200 ms, ten blocks
@@ -411,7 +394,7 @@ def test_half_duplex_is_deaf_while_it_speaks_and_300_ms_longer() -> None:
 
 
 def test_half_duplex_keeps_what_it_did_not_let_through_until_somebody_says_it_was_a_person() -> None:
-    engine, ring = duplex(canceller=Gate())
+    engine, ring = duplex(canceller=HalfDuplex())
     engine.play(noise(24_000, 1).tobytes())
     Bench(engine).run(10, mic=loud_mic())
     assert not np.frombuffer(ring.read(5 * 320, 10 * 320), np.int16).any()
@@ -419,7 +402,7 @@ def test_half_duplex_keeps_what_it_did_not_let_through_until_somebody_says_it_wa
 
 
 def test_half_duplex_hears_all_along_when_nothing_is_audible() -> None:
-    engine, ring = duplex(canceller=Gate(), volume=0)
+    engine, ring = duplex(canceller=HalfDuplex(), volume=0)
     engine.play(noise(24_000, 1).tobytes())
     Bench(engine).run(20, mic=loud_mic())
     assert all(np.frombuffer(ring.read(at, at + 320), np.int16).any() for at in range(0, ring.written, 320))

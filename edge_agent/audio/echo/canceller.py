@@ -1,4 +1,4 @@
-"""What every echo canceller is to the engine: three calls and two facts. Pure.
+"""What every echo canceller is to the engine: three calls and three facts. Pure.
 
 The engine names this type; `edge_agent.audio.echo` chooses what stands behind it.
 """
@@ -29,6 +29,11 @@ class Canceller(Protocol):
     @property
     def gates(self) -> bool:
         """True if it only shuts the microphone: what `process` returns is for detectors and must not go up."""
+        ...
+
+    @property
+    def shut(self) -> bool:
+        """True if the device may be heard in the last block and the microphone's own sound of it must not go up."""
         ...
 
     def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
