@@ -6,8 +6,8 @@
     engine.listen_for(await asyncio.to_thread(open_wake, config))     # one's own models take a while
 
 Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
-log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo; a translator goes on
-speaking while people talk.
+log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo; a translator goes
+on speaking while people talk.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
         echo=policy,
         canceller=canceller,
         detector=_detector(config),
-        tail_s=TAIL_S if calibration is None else max(TAIL_S, (_late_ms(calibration) + calibration.tail_ms) / 1_000),
+        tail_s=TAIL_S if calibration is None else max(0.1, (_late_ms(calibration) + calibration.tail_ms) / 1_000),
     )
 
 
