@@ -260,9 +260,9 @@ def _levels(results: Results) -> str:
         )
     return (
         "The person's level in what goes up against the person alone in the room, where they are 10 dB over all else "
-        "at the microphone: from their first sound to the silence of the answer, and after it. The canceller "
-        "holds back part of what is said over a loud answer; once it yields, the words arrive whole. In brackets: cases "
-        "in which enough could be compared.\n\n" + _table(("SER", "while the answer plays", "after it"), rows)
+        "at the microphone: from their first sound to the silence of the answer, and after it. The canceller holds "
+        "back part of what is said over a loud answer; once it yields, the words arrive whole. In brackets: cases in "
+        "which enough could be compared.\n\n" + _table(("SER", "while the answer plays", "after it"), rows)
     )
 
 
