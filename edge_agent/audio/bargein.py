@@ -286,7 +286,7 @@ class NearEndDetector:
             events.append(VoiceEnded(self._spoken))
 
     def _heard(self, few: Few) -> bool:
-        return sum(level > few.dbfs for level in self._levels[-few.frames :]) >= few.hits
+        return sum([level > few.dbfs for level in self._levels[-few.frames :]]) >= few.hits
 
     def _age(self, few: Few) -> int:
         """Return the frames since the first of those that count."""

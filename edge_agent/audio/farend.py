@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.audio import playback
-from edge_agent.audio.filters import CARD_RATE, DOWN_RATE, Interpolator, soft_clip
+from edge_agent.audio.filters import CARD_RATE, DOWN_RATE, Interpolator, beyond, soft_clip
 from edge_agent.audio.levels import Meter
 from edge_agent.audio.playback import FADE_SAMPLES, PlaybackQueue
 from edge_agent.audio.volume import Ramp, VolumeRamp
@@ -172,7 +172,7 @@ class FarEnd:
             return self._up.silence(count)
         self.silent = self.volume.silent and self._up.settled
         self.volume.apply(mix)
-        if max(float(mix.max()), -float(mix.min())) > _KNEE:
+        if beyond(mix, float(_KNEE)):
             soft_clip(mix, knee=float(_KNEE), top=float(_TOP))
         if self.meter is not None:
             self.meter.speaker(mix, count)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio.filters import Decimator
+from edge_agent.audio.filters import Decimator, peak
 
 RATE = 16_000
 """Samples per second, as the microphone's."""
@@ -96,10 +96,11 @@ class Reference:
             self._at += 1 if behind > 0 else -1
             self.slips += 1
         found = np.zeros(count, np.int16)
-        if self._at < self._loud_until:
+        sound = self._at < self._loud_until
+        if sound:
             self._read(found[gap:])
         self._at += count - gap
-        return found, _audible(found)
+        return found, sound and _audible(found)
 
     def realign(self) -> None:
         """Sound was lost on either side: believe the next block at once."""
@@ -134,4 +135,4 @@ class Reference:
 
 
 def _audible(samples: NDArray[np.int16]) -> bool:
-    return bool(len(samples)) and max(int(samples.max()), -int(samples.min())) > _FAINT
+    return bool(len(samples)) and peak(samples) > _FAINT

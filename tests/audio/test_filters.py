@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.audio.filters import Channel, Decimator, Interpolator, resample
+from edge_agent.audio.filters import Channel, Decimator, Interpolator, beyond, peak, resample
 
 FULL = 2.0**31
 
@@ -265,3 +265,28 @@ def test_what_is_forgotten_never_comes_out(ragged: int) -> None:
     quiet = card_tone(1_000, 0.1, level=0.001)
     quiet[:, 0] += int(0.05 * FULL)  # an offset does not thump either
     assert np.abs(down.process(quiet)).max() < 50
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 5_000),
+    st.integers(0, 2**32),
+    st.floats(2.0**-20, 2.0**15, width=32),
+    st.floats(0.25, 4.0, width=32),
+)
+def test_no_sample_beyond_a_limit_is_overlooked(count: int, seed: int, limit: float, size: float) -> None:
+    sound = np.random.default_rng(seed).normal(0, 0.01 * limit, count).astype(np.float32)
+    sound[seed % count] = size * limit
+    assert beyond(sound, limit) is bool((np.abs(sound) > limit).any())
+    assert beyond(-sound, limit) is beyond(sound, limit)
+
+
+@pytest.mark.parametrize("size", [np.nextafter(np.float32(0.9), np.float32(1)), np.float32(0.9)])
+def test_the_limit_itself_is_not_beyond_it(size: np.float32) -> None:
+    sound = np.zeros(480, np.float32)
+    sound[100] = -size
+    assert beyond(sound, float(np.float32(0.9))) is bool(size > np.float32(0.9))
+
+
+def test_the_peak_of_integers_is_that_of_the_deepest_one_too() -> None:
+    assert peak(np.array([5, -32_768, 7], np.int16)) == 32_768.0
