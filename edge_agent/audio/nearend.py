@@ -226,8 +226,8 @@ class NearEnd:
             self._notice(clean, sounding, told)
         gated = gated and not self._person
         self.gated_blocks += gated
-        shut = gated and self._canceller is not None and self._canceller.gates
-        self._ring.append(heard if shut else clean, muted=muted, gated=gated)
+        gates = self._canceller is not None and self._canceller.gates
+        self._ring.append(heard if gates else clean, muted=muted, gated=gated)
         return len(clean)
 
     @property
