@@ -113,9 +113,11 @@ class CaptureRing:
         start, count = self._written, len(block)
         self._given_up = max(self._given_up, start + count - self._span)
         done = 0
-        for at, piece in self._pieces(start, count):
-            self._data[at : at + piece] = 0 if mark == _MUTED else block[done : done + piece]
-            self._marks[at : at + piece] = mark
+        for at, piece in self._pieces(start, count):  # the guard, and so zero already
+            if mark != _MUTED:
+                self._data[at : at + piece] = block[done : done + piece]
+            if mark:
+                self._marks[at : at + piece] = mark
             done += piece
         for at, piece in self._pieces(start + _GUARD, count):
             self._data[at : at + piece] = 0
