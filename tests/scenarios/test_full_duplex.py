@@ -35,6 +35,8 @@ OBJECTION = person("excuse me could you please tell me something else, what is t
 TALE = answer(30.0)
 REPLY = answer(3.0, voice="en-us+m3")
 GRUNT_S = 0.14
+RINGS_S = 0.2
+"""The room goes on ringing after the answer, and the canceller takes that away with what is said meanwhile."""
 
 
 def whole_once(parlour: Parlour, said: Said, *, from_s: float, clean: bool = False) -> None:
@@ -78,7 +80,7 @@ def test_a_person_talks_over_the_answer_and_it_yields(tmp_path: Path, latency_s:
     said = begun[0]
     assert parlour.silent_after(said.begins) < 1.5
     assert sum(parlour.flushes().values()) == 1, "one silence, whoever asks for it"
-    whole_once(parlour, said, from_s=parlour.silent_after(said.begins))
+    whole_once(parlour, said, from_s=parlour.silent_after(said.begins) + RINGS_S)
     assert played(parlour, REPLY), "the next answer is heard whole"
     assert len(parlour.twin.sessions) == 1
     assert len(parlour.session.audio_turns) == 2, "one question, one objection"
@@ -121,7 +123,7 @@ def test_a_person_talks_over_an_answer_while_nothing_is_sent(tmp_path: Path) -> 
 
     parlour = visit(tmp_path, story, script=telling(TALE, REPLY))
     assert parlour.flushes() == {"near-end": 1}
-    whole_once(parlour, begun[0], from_s=parlour.silent_after(begun[0].begins))
+    whole_once(parlour, begun[0], from_s=parlour.silent_after(begun[0].begins) + RINGS_S)
     assert played(parlour, REPLY)
 
 
@@ -246,7 +248,7 @@ def test_a_microphone_that_is_lost_and_found_leaves_the_answer_alone(tmp_path: P
 
     parlour = visit(tmp_path, story, script=telling(TALE, REPLY))
     assert sum(parlour.flushes().values()) == 1
-    whole_once(parlour, begun[0], from_s=parlour.silent_after(begun[0].begins))
+    whole_once(parlour, begun[0], from_s=parlour.silent_after(begun[0].begins) + RINGS_S)
 
 
 def test_half_duplex_is_silent_upwards_and_a_loud_person_is_heard_whole(tmp_path: Path) -> None:
