@@ -227,7 +227,7 @@ def words(half: Half) -> list[Case]:
             case = _case("interruption" if place == "answer" else "word", half, len(found))
             case = dataclasses.replace(case, words=text, person_voice=voice, jump_at_s=None, ser_db=SER_DB[number % 3])
             if place != "answer":
-                metres, snr_db = (0.7, 30.0) if place == "near" else (2.2, 20.0)
+                metres, snr_db = (0.7, 30.0) if place == "near" else (2.0, 20.0)
                 case = dataclasses.replace(case, onset_s=1.0, person_m=metres, snr_db=snr_db)
             found.append(case)
     return found
@@ -284,7 +284,7 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
         room_m=_ROOMS[half][size],
         rt60_s=float(rng.uniform(low, high)),
         loudspeaker_m=float(rng.uniform(0.05, 0.15)),
-        person_m=float(rng.uniform(0.7, 2.5)),
+        person_m=min(float(rng.uniform(0.7, 2.5)), _reach_m(_ROOMS[half][size])),
         loudspeaker_hz=float(rng.choice([200, 300, 450])),
         person_dbfs=person,
         snr_db=float(rng.uniform(10, 25)),
@@ -298,6 +298,11 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
         words=str(rng.choice(_WORDS[half])),
         seed=seed,
     )
+
+
+def _reach_m(room_m: tuple[float, float, float]) -> float:
+    """Return how far from the microphone a person can stand, wherever it is."""
+    return 0.9 * math.hypot(0.7 * room_m[0] - _WALL_M, 0.7 * room_m[1] - _WALL_M)
 
 
 def _seconds(case: Case) -> float:

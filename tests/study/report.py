@@ -290,7 +290,7 @@ def _wake(results: Results) -> str:
     alone = [one for one in tried if one.case.kind == "word"]
     for name, some in (
         ("0.7 m away", [one for one in alone if one.case.person_m < 1]),
-        ("across the room, 2.2 m", [one for one in alone if one.case.person_m > 1]),
+        ("across the room, 2 m", [one for one in alone if one.case.person_m > 1]),
         ("over an answer, SER 0 to -10 dB", [one for one in tried if one.case.kind == "interruption"]),
     ):
         said = [one for one in some if is_wake_word(one.case)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from acoustics import active_level
 from study import metrics
-from study.cases import Case, build, early, interruptions, replies, rooms_without_answer, words
+from study.cases import Case, Half, build, early, interruptions, replies, rooms_without_answer, words
 from study.loop import Mark, Run, play
 from study.run import measure
 
@@ -97,3 +97,12 @@ def test_times_are_counted_from_the_person_and_false_alarms_before() -> None:
 def test_a_follow_up_counts_what_would_be_sent() -> None:
     run = Run(40.0, marks=[Mark("voice", 10.0, 10.0), Mark("pause", 20.0, 20.0), Mark("voice", 35.0, 35.0)])
     assert abs(metrics.follow_up(run, 15.0) - 10 / 25) < 1e-9
+
+
+def test_there_is_a_place_for_everybody() -> None:
+    halves: tuple[Half, ...] = ("training", "held-out")
+    for half in halves:
+        people = [*interruptions(half), *early(half), *rooms_without_answer(half), *words(half)]
+        for one in people:
+            length, width, _ = one.room_m
+            assert 0.7 <= one.person_m < np.hypot(0.7 * length - 0.3, 0.7 * width - 0.3), one.name
