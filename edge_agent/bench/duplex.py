@@ -30,12 +30,12 @@ from edge_agent.bench.talk import BLOCK_MS, RUSH, Devices
 
 WAKE_WORD = "okay_nabu"
 SETTLE_S = 3.0  # after the end of a conversation, until its last sound is over and the canceller rests
-WARM_S = 1.5  # of the answer, until its queue is full and the first second's stricter rules are over
+WARM_S = 4.0  # of the answer, until the canceller is believed and the first second's stricter rules are over
 UP_BYTES_PER_S = 32_000 * 4 / 3  # 16 kHz, 16 bits, in base64
 DOWN_BYTES_PER_S = 48_000 * 4 / 3
 FULL_TALK = 0.95
 MESSAGE_MS = 40
-SPARE_S = 10.0  # of answer, beyond what is measured
+SPARE_S = 20.0  # of answer, beyond what is measured
 WRITTEN_S = 5.0  # the stopwatch's figures are written within a block
 
 

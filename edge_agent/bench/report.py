@@ -150,7 +150,9 @@ def split(measured: Split) -> list[Row]:
     out = []
     for part in PARTS:
         note = f"up {parts[UP]:.1f}, down {parts[DOWN]:.1f}, the rest the loop's own" if part == "wire" else ""
-        row = table.told(f"{blocks}: {SAID[part]}", f"{parts[part]:.1f} ms/s", note=note, values={part: parts[part]})
+        row = table.told(
+            f"{blocks}: {SAID[part]}", f"{max(0.0, parts[part]):.1f} ms/s", note=note, values={part: parts[part]}
+        )
         out.append(row)
     total, share = sum(parts[part] for part in PARTS), parts[CPU] / measured.plain
     figure = f"{total:.1f} ms/s, {share:.2f} of a daemon without stopwatch ({measured.plain:.1f} ms/s)"
