@@ -13,8 +13,8 @@ less is believed.
 
 While it is silent, a *voice* starts with a stretch of speech louder than the background, and ends with a pause. The
 background is the mean power of the last ten seconds or so in which no voice was found: a television that runs is
-background, whoever speaks to the device is louder. `careful` is the margin asked for; a person who has just said the
-wake word needs none.
+background, whoever speaks to the device is louder. `careful` asks for that margin; a person who has just said the wake
+word needs none, but once they have been louder than the background, it does not speak for them any more.
 
 The policy is data. Pure; what a frame of speech is decides `is_speech(frame)` (s16le, 20 ms at 16 kHz).
 """
@@ -67,6 +67,8 @@ class Policy:
     hold_off_s: float = 0.5
     voice: Few = Few(6, 10, -55.0)
     over_background_db: float = 6.0
+    on_background_db: float = 3.0
+    """A voice that has been louder than the background goes on while it is so much over it."""
     pause_s: float = 0.8
     """A voice ends with this much without speech."""
     background_s: float = 10.0
@@ -148,6 +150,7 @@ class NearEndDetector:
         self._sounding_since: int | None = None
         self._deaf_until = 0
         self._background = 0.0
+        self._stood_out = False  # the voice has been louder than the background
         self._now = 0
         self._heard_until = 0
 
@@ -182,6 +185,7 @@ class NearEndDetector:
         self._rest = self._rest[:0]
         self._levels.clear()
         self._sounding_since = None
+        self._stood_out = False
         return events
 
     def hear(self, block: NDArray[np.int16], start: int, *, sounding: bool) -> list[NearEndEvent]:
@@ -235,7 +239,7 @@ class NearEndDetector:
     def _take(self, level: float) -> None:
         self._levels.append(level)
         del self._levels[: -self._most]
-        if level > -math.inf:
+        if level > -math.inf and not (self._sounding_since is None and self._stood_out):
             self._spoken = self._now
 
     def _sounding_frame(self, events: list[NearEndEvent]) -> None:
@@ -267,13 +271,16 @@ class NearEndDetector:
             self._phase = _Phase.QUIET
             events.append(NearEndCleared(self._now))
         if self._phase is _Phase.VOICE:
+            self._stood_out = self._stood_out or self._heard(self._over_background(policy.over_background_db))
+            if self._stood_out and self._heard(self._over_background(policy.on_background_db), now=True):
+                self._spoken = self._now
             self._end_of_voice(events)
             return
-        floor = self.background_dbfs + policy.over_background_db if self.careful else _SILENCE_DBFS
-        few = Few(policy.voice.hits, policy.voice.frames, max(policy.voice.dbfs, floor))
-        if self._heard(few):
+        wanted = self._over_background(policy.over_background_db if self.careful or self._stood_out else None)
+        if self._heard(wanted):
             self._phase = _Phase.VOICE
-            self._since = self._now - self._age(few) * FRAME
+            self._spoken = self._now
+            self._since = self._now - self._age(wanted) * FRAME
             events.append(VoiceStarted(self._since))
             return
         share = 1 / (policy.background_s * _FRAMES_PER_S)
@@ -285,8 +292,15 @@ class NearEndDetector:
             self._levels.clear()
             events.append(VoiceEnded(self._spoken))
 
-    def _heard(self, few: Few) -> bool:
-        return sum([level > few.dbfs for level in self._levels[-few.frames :]]) >= few.hits
+    def _over_background(self, db: float | None) -> Few:
+        """Return what a voice takes that is so much louder than the background; None: whatever that is."""
+        voice = self.policy.voice
+        return voice if db is None else Few(voice.hits, voice.frames, max(voice.dbfs, self.background_dbfs + db))
+
+    def _heard(self, few: Few, *, now: bool = False) -> bool:
+        """Tell whether the last frames are enough; `now`: and the very last is one of them."""
+        recent = self._levels[-few.frames :]
+        return sum([level > few.dbfs for level in recent]) >= few.hits and (not now or recent[-1] > few.dbfs)
 
     def _age(self, few: Few) -> int:
         """Return the frames since the first of those that count."""

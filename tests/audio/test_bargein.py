@@ -1,0 +1,331 @@
+"""Somebody speaks: suspected, confirmed or cleared over an answer; a voice, and no television, into silence."""
+
+from __future__ import annotations
+
+import sys
+
+import acoustics
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edge_agent.audio.bargein import (
+    FRAME,
+    RATE,
+    Few,
+    NearEndCleared,
+    NearEndConfirmed,
+    NearEndDetector,
+    NearEndEvent,
+    NearEndSuspected,
+    Policy,
+    VoiceEnded,
+    VoiceStarted,
+    webrtc_speech,
+)
+from edge_agent.audio.filters import resample
+from edge_agent.errors import DeviceError
+
+Sound = NDArray[np.int16]
+
+POLICY = Policy(
+    suspicion=Few(3, 4, -55.0),
+    confirmation=Few(6, 8, -48.0),
+    within_s=0.6,
+    early_suspicion=Few(4, 5, -50.0),
+    early_confirmation=Few(8, 10, -46.0),
+    voice=Few(6, 10, -55.0),
+)
+"""Numbers of these tests, whatever the device's own are tuned to."""
+
+SAID = (
+    "The kettle was put on at seven, and the whole house smelled of toast.",
+    "There are three trains in the morning, and the last is the fastest by far.",
+    "Rain is likely after four, so take a coat, and mind the step.",
+)
+
+
+def tone(frames: int, dbfs: float) -> Sound:
+    """So many frames of sound of a level."""
+    alternating = 10 ** (dbfs / 20) * 32_768 * (-1.0) ** np.arange(frames * FRAME)
+    sound: Sound = np.clip(np.rint(alternating), -32_768, 32_767).astype(np.int16)
+    return sound
+
+
+def every_frame(_: bytes) -> bool:
+    return True
+
+
+def detector(*, careful: bool = False, policy: Policy = POLICY) -> NearEndDetector:
+    found = NearEndDetector(every_frame, policy)
+    found.careful = careful
+    return found
+
+
+class Course:
+    """A detector and the number of the next sample."""
+
+    def __init__(self, one: NearEndDetector | None = None) -> None:
+        self.detector = one or detector()
+        self.at = 0
+        self.events: list[NearEndEvent] = []
+
+    def hear(self, sound: Sound, *, sounding: bool, block: int = FRAME) -> list[NearEndEvent]:
+        """Hear sound block by block; returns what was told of it."""
+        before = len(self.events)
+        for start in range(0, len(sound), block):
+            piece = sound[start : start + block]
+            self.events += self.detector.hear(piece, self.at, sounding=sounding)
+            self.at += len(piece)
+        return self.events[before:]
+
+    def warm(self, seconds: float = 1.2) -> None:
+        """Let the device sound until its first second is over, and nobody speak."""
+        self.hear(tone(round(seconds * 50), -90), sounding=True)
+
+
+def kinds(events: list[NearEndEvent]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def test_three_frames_are_a_suspicion_six_a_confirmation_and_both_name_the_first() -> None:
+    course = Course()
+    course.warm()
+    begun = course.at
+    assert course.hear(tone(2, -40), sounding=True) == []
+    assert course.hear(tone(1, -40), sounding=True) == [NearEndSuspected(begun)]
+    assert course.detector.ducking
+    assert course.hear(tone(2, -40), sounding=True) == []
+    assert course.hear(tone(1, -40), sounding=True) == [NearEndConfirmed(begun)]
+    assert course.detector.voice
+    assert course.detector.ducking
+
+
+def test_a_suspicion_that_is_not_confirmed_in_time_is_cleared() -> None:
+    course = Course()
+    course.warm()
+    course.hear(tone(3, -50), sounding=True)  # loud enough to suspect, too soft to confirm
+    assert course.hear(tone(29, -90), sounding=True) == []
+    assert course.hear(tone(1, -90), sounding=True) == [NearEndCleared(course.at)]
+    assert not course.detector.ducking
+
+
+def test_soft_speech_for_long_is_suspected_again_and_again_and_never_confirmed() -> None:
+    course = Course()
+    course.warm()
+    names = kinds(course.hear(tone(300, -50), sounding=True))
+    assert names.count("NearEndSuspected") == pytest.approx(9, abs=1)
+    assert "NearEndConfirmed" not in names
+
+
+def test_the_first_second_of_sound_believes_less() -> None:
+    for silence, stopped in ((0.0, False), (1.2, True)):
+        course = Course()
+        if silence:
+            course.warm(silence)
+        names = kinds(course.hear(tone(7, -47), sounding=True))
+        assert ("NearEndConfirmed" in names) is stopped
+    course = Course()
+    assert "NearEndConfirmed" in kinds(course.hear(tone(10, -40), sounding=True)), "but not nothing"
+
+
+def test_every_answer_has_a_first_second_also_where_nobody_listened_in_between() -> None:
+    course = Course()
+    course.warm()
+    course.detector.reset()  # nobody listened any more; the answer ended, and another has begun
+    course.at += 10 * RATE
+    assert kinds(course.hear(tone(7, -47), sounding=True)) == ["NearEndSuspected"]
+
+
+def test_a_hold_off_begins_with_the_sample_told_however_long_nobody_was_asked() -> None:
+    course = Course()
+    course.warm()
+    course.at += 20 * RATE
+    course.detector.hold_off(course.at)
+    lost = course.at
+    course.hear(tone(150, -40), sounding=True)
+    first = course.events[0]
+    assert isinstance(first, NearEndSuspected)
+    assert first.sample == pytest.approx(lost + POLICY.hold_off_s * RATE, abs=FRAME)
+    course.detector.hold_off(course.at, 0.1)
+    course.detector.hold_off(course.at, 0.02)
+    assert course.detector._deaf_until == course.at + 1_600, "a shorter one does not end a longer one"
+
+
+def test_a_suspicion_held_off_is_cleared() -> None:
+    course = Course()
+    course.warm()
+    course.hear(tone(4, -40), sounding=True)
+    course.detector.hold_off(course.at)
+    assert kinds(course.hear(tone(29, -40), sounding=True)) == ["NearEndCleared"]
+
+
+def test_an_answer_that_ends_by_itself_clears_the_suspicion_and_the_person_is_a_voice() -> None:
+    course = Course()
+    course.warm()
+    course.hear(tone(4, -50), sounding=True)
+    assert kinds(course.hear(tone(10, -50), sounding=False)) == ["NearEndCleared", "VoiceStarted"]
+    assert not course.detector.ducking
+    assert course.detector.voice
+
+
+def test_who_goes_on_speaking_when_the_device_begins_speaks_over_it() -> None:
+    course = Course()
+    course.hear(tone(20, -30), sounding=False)
+    assert kinds(course.events) == ["VoiceStarted"]
+    assert kinds(course.hear(tone(20, -30), sounding=True)) == ["VoiceEnded", "NearEndSuspected", "NearEndConfirmed"]
+
+
+def test_a_voice_ends_with_a_pause_at_its_last_frame_of_speech() -> None:
+    course = Course()
+    course.hear(tone(20, -30), sounding=False)
+    spoken = course.at
+    assert course.hear(tone(39, -90), sounding=False) == []
+    assert course.hear(tone(1, -90), sounding=False) == [VoiceEnded(spoken)]
+
+
+def test_who_speaks_on_over_the_device_is_one_voice_until_they_pause() -> None:
+    course = Course()
+    course.warm()
+    course.hear(tone(100, -40), sounding=True)
+    spoken = course.at
+    assert kinds(course.events) == ["NearEndSuspected", "NearEndConfirmed"]
+    assert course.hear(tone(60, -90), sounding=True) == [VoiceEnded(spoken)]
+    assert not course.detector.ducking
+
+
+def test_a_reset_tells_how_what_was_heard_ends() -> None:
+    course = Course()
+    assert course.detector.reset() == []
+    course.warm()
+    course.hear(tone(4, -50), sounding=True)
+    assert course.detector.reset() == [NearEndCleared(course.at)]
+    course.warm(0.2)
+    course.hear(tone(20, -40), sounding=True)
+    assert course.detector.reset() == [VoiceEnded(course.at)]
+    assert not course.detector.ducking
+    assert not course.detector.voice
+
+
+def test_a_rest_of_a_frame_is_not_joined_to_what_came_much_later() -> None:
+    frames: list[bytes] = []
+
+    def keep(frame: bytes) -> bool:
+        frames.append(frame)
+        return False
+
+    one = NearEndDetector(keep, POLICY)
+    one.hear(tone(1, -30)[:200], 0, sounding=False)
+    one.hear(tone(2, -20), RATE, sounding=False)
+    assert len(frames) == 2
+    assert frames[0] == tone(1, -20).tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(1, 60), st.sampled_from([-90.0, -52.0, -47.0, -30.0]), st.sampled_from(["on", "off"])),
+        min_size=1, max_size=12,
+    ),
+    cuts=st.lists(st.integers(100, 3_000), min_size=1, max_size=10),
+    careful=st.booleans(),
+)  # fmt: skip
+def test_every_suspicion_ends_and_no_chunking_changes_anything(
+    parts: list[tuple[int, float, str]], cuts: list[int], careful: bool
+) -> None:
+    told = []
+    for chunks in ([FRAME], [5 * FRAME], cuts):
+        course = Course(detector(careful=careful))
+        number = 0
+        for frames, dbfs, sounds in parts:
+            sound, at = tone(frames, dbfs), 0
+            while at < len(sound):
+                size = min(chunks[number % len(chunks)], len(sound) - at)
+                ducked = course.detector.ducking
+                fresh = course.hear(sound[at : at + size], sounding=sounds == "on", block=size)
+                if not fresh:
+                    assert course.detector.ducking is ducked or not course.detector.ducking
+                at += size
+                number += 1
+        told.append(course.events + course.detector.reset())
+    assert told[0] == told[1] == told[2]
+    state = "quiet"
+    after = {
+        ("quiet", "NearEndSuspected"): "suspected",
+        ("suspected", "NearEndConfirmed"): "voice",
+        ("suspected", "NearEndCleared"): "quiet",
+        ("quiet", "VoiceStarted"): "voice",
+        ("voice", "VoiceEnded"): "quiet",
+    }
+    for event in told[0]:
+        state = after[state, type(event).__name__]  # any other order is a KeyError
+    assert state == "quiet"
+
+
+def test_the_background_is_learned_from_what_nobody_asks_about_and_from_what_is_no_voice() -> None:
+    for overhears in (True, False):
+        one = NearEndDetector(lambda _: False, POLICY)
+        for at in range(0, 40 * RATE, FRAME):
+            if overhears:
+                one.overhear(tone(1, -40))
+            else:
+                one.hear(tone(1, -40), at, sounding=False)
+        assert one.background_dbfs == pytest.approx(-40.1, abs=0.2)
+        one.reset()
+        assert one.background_dbfs > -41
+        one.hear(tone(500, -20), 40 * RATE, sounding=True)
+        assert one.background_dbfs < -39, "the device itself is no background"
+
+
+def test_noise_that_is_no_speech_is_no_voice() -> None:
+    one = NearEndDetector(webrtc_speech(), POLICY)
+    hiss = (np.random.default_rng(1).normal(0, 300, 20 * RATE)).astype(np.int16)
+    assert one.hear(hiss, 0, sounding=False) == []
+
+
+def heard(text: str, voice: str, dbfs: float) -> NDArray[np.float64]:
+    return resample(acoustics.speech(text, voice=voice, dbfs=dbfs).astype(np.float32), 48_000, RATE).astype(np.float64)
+
+
+def programme(seconds: float, dbfs: float) -> NDArray[np.float64]:
+    """What a television says: voices one after the other, with hardly a pause."""
+    voices = ("en-us", "en-gb+f3", "flite:slt")
+    said = [heard(text, voice, dbfs) for voice in voices for text in SAID]
+    whole = np.concatenate([np.append(one, np.zeros(RATE // 4)) for one in said])
+    return np.resize(whole, round(seconds * RATE))
+
+
+@pytest.mark.parametrize("television_dbfs", [-45.0, -40.0])
+@pytest.mark.parametrize("careful", [True, False])
+def test_a_person_before_a_television_is_a_voice_from_their_first_word_to_their_last(
+    television_dbfs: float, careful: bool
+) -> None:
+    sound = programme(60.0, television_dbfs)
+    question = heard("What is the weather going to be like tomorrow", "en-us+f4", -30.0)
+    begins, ends = 40 * RATE, 40 * RATE + len(question)
+    sound[begins:ends] += question
+    samples = np.clip(np.rint(sound * 32_768), -32_768, 32_767).astype(np.int16)
+    one = NearEndDetector(webrtc_speech(), POLICY)
+    asked = 20 * RATE if careful else begins - RATE  # after an answer, or after a wake word
+    for at in range(0, asked, FRAME):
+        one.overhear(samples[at : at + FRAME])
+    one.careful = careful
+    events = [
+        event
+        for at in range(asked, len(samples), FRAME)
+        for event in one.hear(samples[at : at + FRAME], at, sounding=False)
+    ]
+    if careful:
+        assert kinds(events) == ["VoiceStarted", "VoiceEnded"], "the television is none"
+        assert events[0].sample == pytest.approx(begins, abs=0.4 * RATE)
+    assert isinstance(events[0], VoiceStarted)
+    assert isinstance(events[-1], VoiceEnded)
+    assert events[-1].sample == pytest.approx(ends, abs=0.35 * RATE), "and it does not go on for the person"
+
+
+def test_a_voice_detector_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+    with pytest.raises(DeviceError, match=r"webrtcvad is not installed; install webrtcvad-wheels\.$"):
+        webrtc_speech()
