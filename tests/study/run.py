@@ -80,7 +80,7 @@ def study(half: Half, folder: Path, *, workers: int) -> Results:
     answered = [*replies(half), *spoken, *early(half)]
     jobs: list[tuple[Way, Case]] = [
         *(("alone", case) for case in answered),
-        *(("together", case) for case in [*replies(half), *spoken]),
+        *(("together", case) for case in [*replies(half)[::3], *spoken]),
         *(("room", case) for case in rooms_without_answer(half)),
         *(("word", case) for case in words(half)),
     ]
