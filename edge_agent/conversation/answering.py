@@ -23,7 +23,7 @@ class AnsweringRules(Steps):
         if event.ms <= 0:
             self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
             return
-        talking = self.rules.manual and self._turn is not None
+        talking = self._hushed or (self.rules.manual and self._turn is not None)
         if self._answer.arrived(event.ms / 1000, self._now, talking=talking):
             self._sign_of_life()
             self._line.worked()
@@ -32,6 +32,8 @@ class AnsweringRules(Steps):
 
     def _answer_progress(self, _event: ev.AnswerProgress) -> None:
         self._sign_of_life()
+        if self.rules.local_voice:
+            self._last_sound = self._now
         self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
 
     def _answer_generated(self, _event: ev.AnswerGenerated) -> None:
@@ -60,6 +62,7 @@ class AnsweringRules(Steps):
                 self._no_answer("the answer was empty")
         else:
             self._listen_if_asked(None)
+            self._listen_again()
 
     def _work_done(self, _event: ev.WorkDone) -> None:
         if self._answer.working:
@@ -68,20 +71,22 @@ class AnsweringRules(Steps):
     def _interrupted(self, _event: ev.Interrupted) -> None:
         self._ending = None
         self._listen_after = False
-        self._listening_since = self._last_sound = self._now
+        self._listening_since = self._last_sound = self._fell_quiet_at = self._now
         self._unanswered_since = None
         if self._answer.sounding:
             self._flush("voice")
+            if self.rules.local_voice and self._asked_aloud and self._turn is None:
+                self._listen_on("interrupted")
         else:
             self._answer.drop_rest(self._now)
 
     def _heard(self, _event: ev.Heard) -> None:
-        late = self._now - self._listening_since < LATE_CAPTION_S or self._answer.sounding
+        late = self._now - self._fell_quiet_at < LATE_CAPTION_S or self._answer.sounding
         self._last_sound = self._now
         self._question_heard = True
         self._heard_at = self._now
-        open_microphone = self._turn is not None and not self.rules.manual and not self.rules.continuous
-        if open_microphone and not late and not self._doubted and self._unanswered_since is None:
+        asked = self._turn is not None or self._unmet
+        if asked and self._minds_voices() and not (late or self._doubted or self._hushed):
             self._unanswered_since = self._now
 
     def _tools_called(self, event: ev.ToolsCalled) -> None:
@@ -140,6 +145,8 @@ class AnsweringRules(Steps):
 
         A model may keep silent when it was not meant, so this is tried once, until it has answered again.
         """
+        if self._turn is None:
+            self._unsent_since = self._now  # it goes out once more
         self._unanswered_since = None
         self._doubted = True
         self._out.append(do.Report("healing", "reopen"))

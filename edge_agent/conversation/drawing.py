@@ -62,8 +62,9 @@ def page(steps: Steps, *, sentences: Mapping[str, str]) -> str:
             "## Steps",
             "",
             "Where the rules really lead: found by driving the machine through every course of events that can happen",
-            f"with {' and with '.join(MODES)}, while the microphone may fail and the line may be cut, refused or",
-            f"not yet trusted. *Italic* happens with {_first()} only, **bold** with {_second()} only.",
+            f"with {', with '.join(MODES)}, while the microphone may fail and the line may be cut, refused or",
+            f"not yet trusted. *Italic* happens with {_PUSH} only, **bold** with an {_OPEN} only,",
+            "whether the device sends all it hears or listens by itself.",
             "",
             *_table(
                 ["from", "to", "on"],
@@ -166,18 +167,18 @@ def _pairs(steps: Steps) -> list[tuple[tuple[State, State], list[tuple[str, froz
     return sorted(pairs.items(), key=lambda pair: [order.index(one) for one in pair[0]])
 
 
-def _first() -> str:
-    return next(iter(MODES))
+_PUSH, _OPEN, *_ = MODES
 
 
-def _second() -> str:
-    return list(MODES)[1]
+def _everywhere(modes: frozenset[str]) -> bool:
+    """It happens with push-to-talk and with an open microphone of either kind."""
+    return _PUSH in modes and len(modes) > 1
 
 
 def _marked(name: str, modes: frozenset[str]) -> str:
-    if len(modes) == len(MODES):
+    if _everywhere(modes):
         return name
-    return f"*{name}*" if _first() in modes else f"**{name}**"
+    return f"*{name}*" if _PUSH in modes else f"**{name}**"
 
 
 def _lights() -> list[list[str]]:
@@ -314,8 +315,7 @@ def _along(begin: float, middle: float, end: float, share: float) -> float:
 
 def _words(x: float, y: float, names: list[tuple[str, frozenset[str]]]) -> str:
     parts = [
-        f'<tspan fill="{_COLORS[len(modes) == len(MODES)]}"{_style(modes)}>{escape(name)}</tspan>'
-        for name, modes in names
+        f'<tspan fill="{_COLORS[_everywhere(modes)]}"{_style(modes)}>{escape(name)}</tspan>' for name, modes in names
     ]
     return (
         f'<text x="{x:.0f}" y="{y:.0f}" font-size="11.5" text-anchor="middle" stroke="#ffffff" stroke-width="4" '
@@ -324,9 +324,9 @@ def _words(x: float, y: float, names: list[tuple[str, frozenset[str]]]) -> str:
 
 
 def _style(modes: frozenset[str]) -> str:
-    if len(modes) == len(MODES):
+    if _everywhere(modes):
         return ""
-    return ' font-style="italic"' if _first() in modes else ' font-weight="700"'
+    return ' font-style="italic"' if _PUSH in modes else ' font-weight="700"'
 
 
 def _text(x: float, y: float, text: str, *, size: int, bold: bool = False, color: str = "#102a43") -> str:
@@ -337,7 +337,7 @@ def _text(x: float, y: float, text: str, *, size: int, bold: bool = False, color
 def _legend() -> list[str]:
     words = (
         f'plain: both ways of taking turns; <tspan fill="{_COLORS[False]}" font-style="italic">italic</tspan>: '
-        f'{_first()} only; <tspan fill="{_COLORS[False]}" font-weight="700">bold</tspan>: {_second()} only'
+        f'{_PUSH} only; <tspan fill="{_COLORS[False]}" font-weight="700">bold</tspan>: {_OPEN} only'
     )
     return [
         f'<text x="{_WIDTH - 24}" y="{_HEIGHT - 16}" font-size="12" text-anchor="end" fill="#52606d">{words}</text>'

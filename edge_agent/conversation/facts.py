@@ -28,11 +28,16 @@ class Turn:
     held: bool
     most_s: float | None = None
     """It ends by itself after this; None: as the rules say."""
+    bidden: bool = True
+    """False: a voice opened it that nobody had asked the device to listen for."""
 
 
 @dataclass(slots=True)
 class Ear:
-    """The device listens by itself for a voice until `until`; nothing is sent. `by`: wake, tap, answer."""
+    """The device listens by itself for a voice until `until`; nothing is sent.
+
+    `by`: wake, tap, asked (the device asked something), answer (it goes on listening after one).
+    """
 
     by: str
     sample: int | None
@@ -47,10 +52,16 @@ class Announcement:
     listen: bool
 
 
+BIDDEN = frozenset({"wake", "tap"})
+"""Why the device listens where somebody has asked it to."""
+
+
 class Facts:
     """See the module's docstring; `rules` may be replaced at any time."""
 
-    def __init__(self, rules: Rules, *, muted: bool, jitter: Callable[[], float], known_until: float) -> None:
+    def __init__(  # noqa: PLR0915  one line for each fact
+        self, rules: Rules, *, muted: bool, jitter: Callable[[], float], known_until: float
+    ) -> None:
         self.rules = rules
         self.state = State.STARTING
         self.why = "starting"
@@ -70,6 +81,16 @@ class Facts:
         self._voice = False
         self._voice_over_at = 0.0
         self._asked_aloud = False
+        self._unmet = False
+        """Nothing at all has come of what was said last."""
+        self._follow_up = False
+        """An answer was heard; the device listens on as soon as the model has nothing more to do."""
+        self._unbidden_at = -math.inf
+        """When somebody began to speak whom nobody had asked: over an answer, or after one."""
+        self._hushed = False
+        """Somebody said stop: what the service still says is not heard until it is asked something new."""
+        self._announcing = False
+        """What sounds, or is to sound, is an announcement: whoever talks on does not mean it."""
         self._question_at = 0.0
         self._question_heard = False
         self._unsent_since: float | None = None
@@ -89,6 +110,8 @@ class Facts:
         self._known_until = known_until
         self._last_sound = 0.0
         self._listening_since = 0.0
+        self._fell_quiet_at = -math.inf
+        """When the last answer was over, or stopped."""
         self._unanswered_since: float | None = None
         self._heard_at = -math.inf
         self._doubted = False
@@ -107,14 +130,16 @@ class Facts:
     @property
     def attentive(self) -> bool:
         """True while somebody's voice would matter: the microphone is open, or may open again after the answer."""
-        if self.rules.manual or self.muted or not self.in_conversation:
+        if not self._minds_voices() or self.muted or not self.in_conversation:
             return False
-        return self._turn is not None or self._ear is not None or self._answer.sounding
+        if self._answer.sounding:
+            return not self._announcing
+        return self._turn is not None or self._ear is not None
 
     @property
     def careful(self) -> bool:
         """True while nobody has asked the device to listen: a voice must stand out from the background."""
-        return self._ear is not None and self._ear.by == "answer"
+        return self._ear is not None and self._ear.by not in BIDDEN
 
     @property
     def in_conversation(self) -> bool:
@@ -162,7 +187,7 @@ class Facts:
             return State.STARTING
         if self._answer.sounding:
             return State.SPEAKING
-        waits = self._texts or self._answer.pending or self._owed_to_the_line()
+        waits = self._texts or self._answer.pending or self._owed_to_the_line() or self._understood()
         if self._turn is not None or self._ear is not None or waits:
             return self._busy()
         if any(fault in self.faults for fault in BLOCKING):
@@ -175,17 +200,19 @@ class Facts:
         if not self._line.up:
             return State.CONNECTING
         hears = self._turn is not None or self._ear is not None
-        listening = hears and (self.rules.manual or not self._answer.pending)
+        listening = hears and (self.rules.manual or not (self._answer.pending or self._understood()))
         return State.LISTENING if listening and not self._holding() else State.THINKING
 
     def _quiet(self) -> bool:
-        """Nothing sounds, nothing is waited for, and no turn is held open by hand."""
+        """Nothing sounds, nothing is waited for, and no turn is open but that of a microphone that is always open."""
         if self._answer.sounding or self._answer.pending or self._texts or self._owed_to_the_line():
             return False
-        return self._turn is None or not self.rules.manual
+        return not self._understood() and (self._turn is None or not (self.rules.manual or self.rules.local_voice))
 
     def _listener_free_at(self) -> float:
-        """When the device may speak by itself: not into what somebody with the open microphone is saying."""
+        """When the device may speak by itself: not into what somebody with the open microphone says or wants to say."""
+        if self._ear is not None and self._ear.by != "answer":
+            return self._ear.until
         talking = self._turn is not None and not self.rules.manual
         return self._heard_at + BREATH_S if talking else -math.inf
 
@@ -197,8 +224,21 @@ class Facts:
         """The service would close the connection for microphone sound."""
         return self.rules.holds and self._answer.blocking > 0
 
+    def _minds_voices(self) -> bool:
+        """A voice over an answer, or into silence, means something."""
+        return not (self.rules.manual or self.rules.hook or self.rules.continuous)
+
+    def _may_hear(self) -> bool:
+        """A turn may be opened by a voice."""
+        return not (self.muted or self._spent or Fault.MICROPHONE in self.faults)
+
+    def _understood(self) -> bool:
+        """What was said is over and was understood, and nothing has come of it yet."""
+        return self.rules.local_voice and self._turn is None and self._unanswered_since is not None
+
     def _needs_line(self) -> bool:
-        return self._turn is not None or self._answer.awaited or bool(self._texts) or self._owed_to_the_line()
+        waits = self._answer.awaited or bool(self._texts) or self._owed_to_the_line() or self._understood()
+        return self._turn is not None or waits
 
     def _spoke_to_the_line(self) -> bool:
         """What waits for the line was spoken."""
@@ -206,7 +246,7 @@ class Facts:
         return self._turn is not None or (waits and not self._asked and not self._texts)
 
     def _owed_an_answer(self) -> bool:
-        return self._answer.pending or self._answer.arriving
+        return self._answer.pending or (self._answer.arriving and not self._answer.stopped)
 
     def _owed_to_the_line(self) -> bool:
         """What was asked may still wait to be sent, or an announcement for its connection."""

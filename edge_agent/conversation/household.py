@@ -76,6 +76,8 @@ class HouseholdRules(Steps):
             return
         for notice in self._notices:
             self._signal(notice)
+        if "speech lost" in self._notices and self.rules.local_voice and self._asked_aloud:
+            self._listen_on("speech lost")  # whoever is told to say it again need not call again
         self._notices.clear()
         while self._announcements and self._quiet() and not self._answer.arriving:
             self._announce()
@@ -88,6 +90,7 @@ class HouseholdRules(Steps):
             self._begin()
             self._texts.append(ANNOUNCE.format(text=first.text))
             self._listen_after = first.listen and not self._deaf()
+            self._announcing = not first.listen
             self._send_texts()
         elif first.listen and not (self._deaf() or self.rules.continuous or self.faults.keys() & NO_USE):
             self._begin()

@@ -31,6 +31,8 @@ class LifelineRules(Steps):
         if self._answer.awaited or self._unsent_since is not None:
             self._unsent_since = self._now
             self._answer.due = self._now + UNSENT_S
+        if self._unanswered_since is not None:
+            self._unanswered_since = self._now
         self._send_texts()
         if self.rung is not Rung.NONE and not self.resendable:
             if event.retold or self.rung is Rung.REOPEN:
@@ -48,6 +50,8 @@ class LifelineRules(Steps):
             self._refused(event.fault or Fault.SERVICE, event.text)
             return
         self._failure = None if event.fault is None else (event.fault, event.text)
+        if self._unmet and self._turn is None and self.resendable:
+            self._unsent_since = self._now  # whether the service has heard it nobody knows
         if event.fault is not None and event.fault in OF_THE_LINE:
             self._note(event.fault, event.text)
         if self._needs_line():
@@ -79,7 +83,10 @@ class LifelineRules(Steps):
 
     def _question_sent(self, _event: ev.QuestionSent) -> None:
         self._unsent_since = None
-        self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
+        if self._ear is not None and self._ear.by == "answer":
+            self._ear.until = max(self._ear.until, self._now + self.rules.follow_up_s)
+        if self._answer.awaited:  # a model that only works on takes its time
+            self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
 
     # Deadlines.
 

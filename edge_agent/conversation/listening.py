@@ -3,79 +3,129 @@
 With the open microphone and `follow_up_s` the device decides who speaks to it. A wake word, a tap or the end of an
 answer opens its *ears*: it listens, and sends nothing. A voice makes a turn of it, from a little before the voice on;
 where the voice follows the wake word in one breath, from a little before that word's end. The turn stays open while it
-is answered, so that the service hears an interruption too; after the answer, or when nothing comes of what was said, it
+is answered, so that the service hears an interruption too; after the answer, or when nobody has spoken for a while, it
 is closed and the ears stay open for `follow_up_s`. Nobody who spoke: nothing was sent.
 
-Over an answer a confirmed near end silences it, whatever the service thinks, and opens a turn where none is.
+Over an answer a confirmed near end silences it, whatever the service thinks, and opens a turn where none is; but a
+room that talks on does not stop an announcement. "Stop" means the device where it speaks, thinks, or listens by itself;
+inside a sentence that somebody was asked for, it is one of their words.
+
+What was noticed before a mute and told after it changes nothing.
 """
 
 from __future__ import annotations
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.rules import HUSH_S, SAMPLE_RATE, WAKE_RUN_S, WAKE_S
+from edge_agent.conversation.facts import BIDDEN
+from edge_agent.conversation.healing import Rung
+from edge_agent.conversation.rules import HUSH_S, SAMPLE_RATE, STOP_RUN_S, WAKE_RUN_S, WAKE_S
 from edge_agent.conversation.steps import Steps
+from edge_agent.errors import Fault
 
 
 class ListeningRules(Steps):
     """See the module's docstring."""
 
     def _wake_heard(self, event: ev.WakeHeard) -> None:
-        if self._hushed_alarm() or self.rules.manual:
+        if self.muted or self._hushed_alarm() or self.rules.manual or self.rules.hook:
             return
-        if self._answer.sounding:
+        if self._answer.sounding and not self.rules.continuous:
             self._flush("wake")
         if self._turn is None:
-            self._talk(event.sample, by="wake", most_s=WAKE_S)
+            self._talk(event.sample, by="wake", ear_s=WAKE_S)
         else:
             self._listening_since = self._last_sound = self._now
 
-    def _stop_heard(self, _event: ev.StopHeard) -> None:
+    def _stop_heard(self, event: ev.StopHeard) -> None:
         """The alarm, the answer and the listening end; the conversation may be gone on with."""
-        if self._hushed_alarm():
+        if self.muted or self._hushed_alarm() or not self._means_us():
             return
-        if self._answer.sounding:
+        sounding = self._answer.sounding
+        if sounding:
             self._flush("stop")
-        if self.rules.manual:
+        if self.rules.manual or self.rules.hook:
             return
-        if self._turn is not None:
-            self._close_turn(None, "stop")
-        self._deafen("stop")
-        self._asked_aloud = False
+        self._not_before = max(self._not_before, event.sample)
+        self._void("stop")
+        self._answer.superseded(self._now)
+        self._asked.clear()
+        self.rung = Rung.NONE
+        self._asked_aloud = self._follow_up = False
+        self._hushed = True
+        if not sounding:
+            self._signal("turn closed")
 
     def _near_end(self, event: ev.NearEndConfirmed) -> None:
-        self._voice = True
-        if not self._answer.sounding:  # over a cue or a prompt
-            self._hear_voice(event.sample)
+        if self.muted or not self._minds_voices() or Fault.MICROPHONE in self.faults:
             return
+        if not self._answer.sounding:  # over a cue or a prompt
+            self._voice = True
+            self._hear_voice(event.sample, veiled=True)
+            return
+        if self._announcing:
+            return
+        self._voice = True
         self._ending = None
         self._listen_after = False
         self._unanswered_since = None
-        self._listening_since = self._now
+        self._listening_since = self._unbidden_at = self._now
         self._flush("near-end")
-        if self._turn is None:
+        if self._turn is not None:
+            self._unmet = self.rules.local_voice
+        elif self._may_hear():
             self._open_turn(event.sample, None, quietly=True)
-        else:
-            self._last_sound = self._now
-        self._out.append(do.Reveal(self._turn_begins(event.sample) or 0))
+        if self._turn is not None:
+            self._reveal(event.sample)
 
     def _voice_started(self, event: ev.VoiceStarted) -> None:
-        self._voice = True
-        self._hear_voice(event.sample)
+        if not self.muted:
+            self._voice = True
+            self._hear_voice(event.sample)
 
     def _voice_ended(self, _event: ev.VoiceEnded) -> None:
-        self._voice = False
-        self._voice_over_at = self._now
+        if self._voice:
+            self._voice = False
+            self._voice_over_at = self._now
+            if self._turn is None:
+                self._listen_again()
 
-    def _hear_voice(self, sample: int) -> None:
-        """Somebody speaks to a device that sounds no answer: make a turn of it."""
+    def _hear_voice(self, sample: int, *, veiled: bool = False) -> None:
+        """Somebody speaks to a device that sounds no answer: make a turn of it.
+
+        `veiled`: a cue or a prompt sounds meanwhile.
+        """
         self._last_sound = self._now
+        if self.rules.local_voice:
+            self._ending = None
+        self._asked_aloud = self._asked_aloud or self._turn is not None
         ear = self._ear
-        if ear is None or self._turn is not None:
+        if ear is None or self._turn is not None or not self._may_hear():
             return
         if ear.sample is not None and sample - ear.sample < WAKE_RUN_S * SAMPLE_RATE:
             sample = min(sample, ear.sample)
-        self._open_turn(sample, None, quietly=True)
+            veiled = True  # by the cue that told that the device listens
+        bidden = ear.by in BIDDEN
+        if not bidden:
+            self._unbidden_at = self._now
+        self._open_turn(sample, None, quietly=True, bidden=bidden)
+        if veiled:
+            self._reveal(sample)
+
+    def _reveal(self, sample: int) -> None:
+        """What was kept back since `sample`, because the device itself was heard, was a person.
+
+        A canceller keeps back only until it has learned the room; what went out goes out once all the same.
+        """
+        self._out.append(do.Reveal(self._turn_begins(sample) or 0))
+
+    def _means_us(self) -> bool:
+        """A "stop" that was heard now is meant for the device, and is no word of a sentence."""
+        if self._answer.sounding or self._answer.pending or self._understood():
+            return True
+        if self._turn is None:
+            return self._ear is not None
+        return self._now - self._unbidden_at < STOP_RUN_S
 
     # Deadlines.
 
@@ -91,9 +141,9 @@ class ListeningRules(Steps):
             self._signal("fell asleep")
 
     def _fell_silent(self) -> None:
-        """What was said is over, and nothing comes of it: the stream is closed, the ears stay open."""
-        self._listen_on()
+        """Nobody speaks any more: the stream is closed, the ears stay open."""
+        self._listen_on("silence")
 
     def _hush_at(self) -> float:
         """When a turn in which nobody speaks any more is closed."""
-        return max(self._voice_over_at, self._listening_since) + HUSH_S
+        return max(self._voice_over_at, self._last_sound) + HUSH_S

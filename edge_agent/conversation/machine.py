@@ -96,6 +96,8 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         """Do what any event may have made possible."""
         if self._started:
             self._quiet_moment()
+        if not self.attentive:
+            self._voice = False  # nobody is asked any more, so nobody will tell of its end
         change_at = self._change_due()
         if change_at is not None and change_at <= self._now:
             self._change_line()
@@ -111,8 +113,7 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
             min(due, key=lambda entry: entry[0])[1]()
 
     def _nobody_there(self) -> None:
-        heard = self._turn is not None or self._ear is not None or not self.rules.local_voice
-        self._finish("nobody there", "fell asleep" if heard else "")
+        self._finish("nobody there", "" if self.rules.local_voice else "fell asleep")
 
     # Deadlines: when, and what then.
 
@@ -125,7 +126,7 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         if turn is not None and not self._answer.sounding:
             since = turn.opened_at if rules.manual else self._listening_since
             out.append((since + (turn.most_s or rules.max_turn_s), self._turn_too_long))
-            if rules.local_voice and not self._voice and self._line.up and not self._owed_an_answer():
+            if rules.local_voice and not (self._voice or self._owed_an_answer() or self._ending is not None):
                 out.append((self._hush_at(), self._fell_silent))
         if self._ear is not None and self._quiet():
             out.append((self._ear.until, self._nobody_spoke))
@@ -137,7 +138,8 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         if (self._notices or self._announcements) and self._quiet() and self._listener_free_at() > self._now:
             out.append((self._listener_free_at(), self._quiet_moment))
         if self._begun_at is not None and self._quiet() and self._line.wanted_since is None:
-            out.append((self._last_sound + rules.idle_timeout_s, self._nobody_there))
+            if self._ear is None:
+                out.append((self._last_sound + rules.idle_timeout_s, self._nobody_there))
             end = self._begun_at + rules.max_conversation_s
             out.append((end, lambda: self._finish("conversation too long", "conversation too long")))
         return out

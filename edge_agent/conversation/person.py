@@ -21,7 +21,9 @@ class PersonRules(Steps):
         self._button_down()
         if self._hushed_alarm():
             return
-        if self._ear is not None:
+        if self._ear is not None and self._ear.by != "tap":
+            self._talk(event.sample)  # it listens by itself: who presses now wants to talk
+        elif self._ear is not None:
             self._deafen("tapped again")
             self._signal("turn closed")
         elif self._turn is None:
@@ -84,7 +86,7 @@ class PersonRules(Steps):
             return
         self._begin()
         self._ending = None
-        self._listen_after = self._asked_aloud = False
+        self._listen_after = self._asked_aloud = self._follow_up = self._announcing = False
         self._deafen("asked in writing")
         if self._answer.sounding:
             self._flush("text")
@@ -110,7 +112,10 @@ class PersonRules(Steps):
     # Deadlines.
 
     def _turn_too_long(self) -> None:
-        self._close_turn(None, "too long")
+        if self.rules.local_voice and not self._voice:
+            self._listen_on("silence")  # the model was busy, nobody talked
+        else:
+            self._close_turn(None, "too long")
 
     def _long_press(self) -> None:
         self._may_long_press = False

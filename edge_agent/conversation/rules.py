@@ -18,6 +18,7 @@ SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait m
 
 WAKE_S = 4.0  # whoever says the wake word goes on speaking within this, or did not mean it
 WAKE_RUN_S = 1.0  # a voice that starts this soon after the wake word began in one breath with it
+STOP_RUN_S = 1.5  # "stop" is the whole of what was said if the voice began this shortly before it
 HUSH_S = 3.0  # after the last word: an answer that takes longer needs no open stream
 
 BLOCKING = (Fault.BUTTON_STUCK, Fault.MICROPHONE, Fault.CREDENTIAL, Fault.SERVICE, Fault.LIMIT, Fault.POWER)

@@ -1,6 +1,7 @@
 """The steps that the machine's rules are made of: each changes facts and appends to the actions of the event at hand.
 
-Which steps an event or a deadline takes is the affair of the rules (`person`, `answering`, `lifeline`, `household`).
+Which steps an event or a deadline takes is the affair of the rules (`person`, `listening`, `answering`, `lifeline`,
+`household`).
 """
 
 from __future__ import annotations
@@ -8,16 +9,16 @@ from __future__ import annotations
 import math
 
 from edge_agent.conversation import actions as do
-from edge_agent.conversation import indicator
 from edge_agent.conversation.answer import Answer
-from edge_agent.conversation.facts import Ear, Facts, Turn
+from edge_agent.conversation.facts import Ear, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
 from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S
+from edge_agent.conversation.telling import Telling
 from edge_agent.errors import Fault
 
 
-class Steps(Facts):
+class Steps(Telling):
     """Facts, and the ways they change."""
 
     # Faults.
@@ -26,7 +27,7 @@ class Steps(Facts):
         news = fault not in self.faults
         self.faults[fault] = text
         self._out.append(do.Report("fault", text, fault))
-        if fault is Fault.MICROPHONE and self._turn is not None:
+        if fault is Fault.MICROPHONE and (self._turn is not None or self._ear is not None):
             self._void("microphone lost")
         if not news or not self._started:
             return
@@ -34,27 +35,6 @@ class Steps(Facts):
             self._unsaid.append(fault)  # not into what the person is saying
         else:
             self._signal("fault", fault)
-
-    def _note(self, fault: Fault, text: str) -> None:
-        if fault not in self.faults:
-            self._out.append(do.Report("fault", text, fault))
-        self.faults[fault] = text
-
-    def _clear(self, fault: Fault) -> None:
-        if fault is Fault.LIMIT and self._spent:
-            return
-        if self.faults.pop(fault, None) is not None:
-            self._out.append(do.Report("fault over", "works again", fault))
-
-    def _say_what_waited(self) -> None:
-        """Tell what happened while the person was speaking."""
-        if self._slow:
-            self._slow = False
-            self._signal("slow line")
-        for fault in self._unsaid:
-            if fault in self.faults:
-                self._signal("fault", fault)
-        self._unsaid.clear()
 
     # Turns.
 
@@ -64,18 +44,23 @@ class Steps(Facts):
             # whoever begins a conversation by holding the button wants to talk
             self._may_long_press = self.in_conversation and not self.rules.manual
 
-    def _talk(self, sample: int | None, *, most_s: float | None = None, by: str = "tap") -> None:
-        """Open a turn, or ears, at `sample` or where capture stands now (None); or say why nobody can be heard."""
+    def _talk(
+        self, sample: int | None, *, by: str = "tap", most_s: float | None = None, ear_s: float | None = None
+    ) -> None:
+        """Open a turn of `most_s`, or ears for `ear_s`; or say why nobody can be heard.
+
+        At `sample`, or where capture stands now (None); None: as long as the rules say.
+        """
         if self.muted:
             self._signal("pressed while muted")
         elif Fault.MICROPHONE in self.faults:
             self._signal("fault", Fault.MICROPHONE)
         elif self._spent:
             self._signal("fault", Fault.LIMIT)
-        elif Fault.BUTTON_STUCK in self.faults:
+        elif Fault.BUTTON_STUCK in self.faults and by == "tap":
             return
         elif self.rules.local_voice:
-            self._listen(sample, by, most_s or self.rules.follow_up_s)
+            self._listen(sample, by, ear_s or self.rules.follow_up_s)
         else:
             self._open_turn(sample, most_s)
 
@@ -92,22 +77,31 @@ class Steps(Facts):
 
     def _listen(self, sample: int | None, by: str, for_s: float) -> None:
         """Listen for a voice; nothing is sent before there is one."""
-        self._begin()
-        self._ending = None
-        self._listen_after = False
+        if by == "answer":
+            self._last_sound = self._now
+        else:
+            self._begin()
+            self._ending = None
+        self._listen_after = self._follow_up = False
         self._ear = Ear(by, sample, self._now + for_s)
         self._out.append(do.Report("listening", by))
         self._need_line()
-        self._line.unwanted()  # nothing waits to be sent
+        if not self._needs_line():
+            self._line.unwanted()  # nothing waits to be sent
         if by != "answer":
             self._signal("turn opened")
 
-    def _listen_on(self) -> None:
-        """What was said is answered, or came to nothing: go on listening for a while, without sending."""
-        if self._turn is not None:
-            self._close_turn(None, "answered")
-        if not self.muted and Fault.MICROPHONE not in self.faults and not self._spent:
+    def _listen_on(self, why: str) -> None:
+        """What was said is over: go on listening for a while, without sending."""
+        self._follow_up = False
+        self._close_turn(None, why)
+        if self._may_hear():
             self._listen(None, "answer", self.rules.follow_up_s)
+
+    def _listen_again(self) -> None:
+        """An answer was heard: listen on, unless the model or a person is not yet done."""
+        if self._follow_up and not (self._voice or self._answer.sounding or self._answer.pending):
+            self._listen_on("answered")
 
     def _deafen(self, why: str) -> None:
         """Listen no longer."""
@@ -116,10 +110,14 @@ class Steps(Facts):
             self._last_sound = self._now
             self._out.append(do.Report("listening", why))
 
-    def _open_turn(self, sample: int | None, most_s: float | None, *, quietly: bool = False) -> None:
+    def _open_turn(
+        self, sample: int | None, most_s: float | None, *, quietly: bool = False, bidden: bool = True
+    ) -> None:
         self._begin()
         self._ear = None
         self._asked_aloud = True
+        self._unmet = self.rules.local_voice
+        self._follow_up = self._hushed = self._announcing = False
         self.turns += 1
         self._answer.superseded(self._now)
         self._asked.clear()
@@ -129,7 +127,7 @@ class Steps(Facts):
         self.rung = Rung.NONE
         self._unanswered_since = None
         self._line.snapshot = False
-        self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s)
+        self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s, bidden=bidden)
         self._question_at = self._listening_since = self._now
         self._question_heard = False
         self._unsent_since = None
@@ -148,19 +146,22 @@ class Steps(Facts):
 
     def _close_turn(self, sample: int | None, why: str) -> None:
         """End the open turn at `sample`, or where capture stands now (None)."""
-        if self._turn is None:
+        turn = self._turn
+        if turn is None:
             return
-        self._out.append(do.CloseTurn(self._turn.number, sample))
+        self._out.append(do.CloseTurn(turn.number, sample))
         self._out.append(do.Report("turn", why))
         self._turn = None
-        self._unanswered_since = None
+        if not self.rules.local_voice:
+            self._unanswered_since = None
         self._not_before = max(self._not_before, sample or 0)
         self._last_sound = self._fresh_since = self._now
         self._unsent_since = self._now
         if self.rules.manual:
             self._await_answer()
         if why == "too long":
-            self._signal("turn too long")
+            if turn.bidden:
+                self._signal("turn too long")
         elif not self.rules.local_voice or why == "tapped again":
             self._signal("turn closed")  # where the device listens on, the light says enough
         self._say_what_waited()
@@ -175,8 +176,9 @@ class Steps(Facts):
         if self._turn is not None:
             self._out.append(do.Report("turn", why))
             self._last_sound = self._fresh_since = self._now
-        self._turn = self._ear = None
-        self._listen_after = False
+        self._turn = None
+        self._deafen(why)
+        self._listen_after = self._unmet = False
         self._unanswered_since = None
         self._say_what_waited()
         if self._line.up:
@@ -191,7 +193,9 @@ class Steps(Facts):
     def _drop_input(self, why: str) -> None:
         self._out.append(do.VoidTurns())
         self._out.append(do.Report("turn", why))
-        self._turn = self._ear = None
+        self._turn = None
+        self._deafen(why)
+        self._unmet = False
         self._texts.clear()
         self._asked.clear()
         self._answer.give_up()
@@ -217,6 +221,7 @@ class Steps(Facts):
         """Send waiting text turns, unless a turn is being spoken: they follow it."""
         if not self._line.up or (self.rules.manual and self._turn is not None):
             return
+        self._hushed = self._hushed and not self._texts
         for text in self._texts:
             self._answer.superseded(self._now)
             self._out.append(do.SendText(text))
@@ -226,12 +231,6 @@ class Steps(Facts):
             else:
                 self._wait_for_answer()
         self._texts.clear()
-
-    def _speak_announcements(self) -> None:
-        """Speak with the device's own voice what the model's voice was meant for."""
-        for one in self._announcements:
-            self._out.append(do.Announce(one.text))
-        self._announcements.clear()
 
     # The line.
 
@@ -255,7 +254,7 @@ class Steps(Facts):
     def _change_line(self) -> None:
         self._out.append(do.Report("connection", "changing"))
         self._disconnect()
-        if self._turn is not None:
+        if self._needs_line():
             self._line.wanted_since = self._now
         if (self.in_conversation or self._prewarms()) and self._line.changed(self._now):
             self._connect()
@@ -271,6 +270,7 @@ class Steps(Facts):
         """The service will not talk to us; a person has to act."""
         if self._needs_line():
             self._drop_input("the service refused")
+        self._deafen("the service refused")
         self._line.closed()
         self.faults.pop(fault, None)
         self._raise(fault, text)
@@ -280,7 +280,7 @@ class Steps(Facts):
     def _sign_of_life(self) -> None:
         """The service is at work: what was tried for its answer has helped."""
         self._unanswered_since = None
-        self._doubted = False
+        self._doubted = self._unmet = False
         if self.rung is not Rung.NONE:
             self._out.append(do.Report("healing", f"{self.rung.name.lower()} helped"))
             self.rung = Rung.NONE
@@ -289,16 +289,19 @@ class Steps(Facts):
         self._answer.give_up()
         self._asked.clear()
         self.rung = Rung.NONE
-        self._listen_after = False
+        self._listen_after = self._unmet = False
         self._last_sound = self._now
         self._out.append(do.Settle())
         self._out.append(do.Report("turn", why))
         if signal:
             self._signal(signal)
+        if self.rules.local_voice and self._asked_aloud and self._turn is None:
+            self._listen_on(why)  # whoever is told to ask again need not call again
 
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
         self._answer.silence(self._now)
+        self._announcing = self._unmet = False
         self._own_voice_over()
 
     def _play_out(self) -> None:
@@ -307,18 +310,19 @@ class Steps(Facts):
 
     def _sound_over(self, sample: int | None) -> None:
         self._answer.heard()
+        self._announcing = False
         self._own_voice_over(sample)
         self._listening_since = self._now
         if self._ending is None:
+            self._follow_up = self.rules.local_voice and (self._asked_aloud or self._ear is not None)
             self._listen_if_asked(sample)
-            if self.rules.local_voice and self._asked_aloud and not self._voice and not self._answer.pending:
-                self._listen_on()
+            self._listen_again()
         elif not (self._answer.pending or self._answer.arriving):
             self._finish("ended", "goodbye")
 
     def _own_voice_over(self, sample: int | None = None) -> None:
         """The device falls silent, at `sample` or about now: no turn reaches back into its own voice."""
-        self._last_sound = self._now
+        self._last_sound = self._fell_quiet_at = self._now
         if not self.rules.full_duplex:
             self._fresh_since = self._now
             self._not_before = max(self._not_before, sample or 0)
@@ -328,15 +332,7 @@ class Steps(Facts):
         if self._listen_after and not (self._answer.sounding or self._answer.pending or self._texts):
             self._listen_after = False
             if self._turn is None:
-                self._talk(sample, most_s=LISTEN_S if self.rules.manual else None)
-
-    def _hushed_alarm(self) -> bool:
-        """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""
-        if not self._ringing:
-            return False
-        self._ringing = False
-        self._out.append(do.Ring(False))
-        return not self.rules.hook
+                self._talk(sample, by="asked", most_s=LISTEN_S if self.rules.manual else None)
 
     # The end.
 
@@ -346,7 +342,8 @@ class Steps(Facts):
             self._flush("end")
         self._out.append(do.VoidTurns())
         self._turn = self._ear = None
-        self._voice = self._asked_aloud = False
+        self._voice = self._asked_aloud = self._unmet = False
+        self._follow_up = self._hushed = self._announcing = False
         self._texts.clear()
         self._asked.clear()
         self._listen_after = False
@@ -368,21 +365,3 @@ class Steps(Facts):
             self._signal(signal, fault)
         if self._prewarms():
             self._connect()
-
-    # What is seen and heard.
-
-    def _signal(self, moment: str, fault: Fault | None = None) -> None:
-        signal = indicator.SIGNALS[moment]
-        self._out.append(do.Cue(signal.cue))
-        if signal.prompt:
-            self._out.append(do.Say(signal.prompt if fault is None else f"{signal.prompt}-{fault.value}"))
-
-    def _show(self) -> None:
-        name = indicator.light(
-            indicator.Situation(
-                self.state, self.muted, self.fault, self.rung, self._ringing, self._line.degraded, self._ear is not None
-            )
-        )
-        if name != self.light:
-            self.light = name
-            self._out.append(do.Show(name))

@@ -8,7 +8,8 @@ happen is tried: the line comes up after it was opened, answers come while it is
 the faults, those of the microphone and of the line occur, and a stuck button by itself.
 Courses that lead to the same facts are followed once; as facts are finite, the walk ends by itself with every step
 there is. What comes from the house (announcements, alarms, budgets) is independent of much else; it is tried in a walk
-of its own, against fewer events of the service, and so is what the device hears by itself. Pure; it takes a while.
+of its own, against fewer events of the service. So is what the device hears by itself: once against people and
+answers, once against writing, tools and broken parts. Pure; it takes a while.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def walk() -> Steps:
     """Return every step from a state to a state, itself included, that some course of events can take."""
     found: Steps = {}
     for mode, rules in MODES.items():
-        for possible in (_ears,) if rules.local_voice else (_possible, _household):
+        for possible in (_ears, _ears_beside) if rules.local_voice else (_possible, _household):
             for step in _walk(rules, possible):
                 found[step] = found.get(step, frozenset()) | {mode}
     return found
@@ -158,9 +159,36 @@ def _ears(world: _World) -> list[ev.Event]:
     if world.link is Link.OPENING:
         events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
     if world.link is Link.UP:
-        events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent()]
+        events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent(), ev.Heard()]
     if machine.state is State.SPEAKING:
         events.append(ev.PlaybackEnded(sample))
+    if machine.deadline is not None:
+        events.append(ev.Tick())
+    return events
+
+
+def _ears_beside(world: _World) -> list[ev.Event]:
+    machine, sample = world.machine, round(world.now * SAMPLE_RATE)
+    broken = Fault.MICROPHONE in machine.faults
+    if machine.state is State.STARTING:
+        return [ev.Ready()]
+    events: list[ev.Event] = [
+        ev.FaultCleared(Fault.MICROPHONE) if broken else ev.FaultRaised(Fault.MICROPHONE, "unplugged"),
+        ev.TextAsked("?"),
+    ]
+    if not broken:
+        events.append(ev.WakeHeard(sample, "alexa"))
+    if machine.attentive:
+        events += [ev.NearEndConfirmed(sample), ev.VoiceStarted(sample), ev.VoiceEnded(sample)]
+    if world.link is Link.OPENING:
+        events.append(ev.LinkUp())
+    if world.link is not Link.DOWN:
+        events += [ev.LinkDown(Fault.NETWORK, "cut"), ev.LinkDown(Fault.SERVICE, "refused", final=True)]
+    if world.link is Link.UP:
+        events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent(), ev.EndWished()]
+        events += [ev.ToolsSettled(1) if world.calls else ev.ToolsCalled(1)]
+    if machine.state is State.SPEAKING:
+        events += [ev.Interrupted(), ev.PlaybackEnded(sample)]
     if machine.deadline is not None:
         events.append(ev.Tick())
     return events

@@ -28,7 +28,19 @@ RATE = 16_000
 BLOCK = 320
 MOST_TICKS = 5  # deadlines that can be due in one moment
 MOST_CONNECTS = 40  # that nobody asked for by hand, in a minute of everything at once
-PEOPLE = (ev.Pressed, ev.Released, ev.TextAsked, ev.EndAsked, ev.Announced, ev.Unmuted, ev.BudgetFree)
+PEOPLE = (
+    ev.Pressed,
+    ev.Released,
+    ev.TextAsked,
+    ev.EndAsked,
+    ev.Announced,
+    ev.Unmuted,
+    ev.BudgetFree,
+    ev.WakeHeard,
+    ev.VoiceStarted,
+    ev.NearEndConfirmed,
+)
+LEFT_ALONE_S = 700  # the longest conversation, and what may follow it
 TALKING_LIGHTS = {
     "listening",
     "connecting",
@@ -45,8 +57,13 @@ TALKING_LIGHTS = {
 class Device(RuleBasedStateMachine):
     """One device, driven by people, the network, the service and time, in any order."""
 
-    @initialize(mode=st.sampled_from(["kiosk", "speaker", "hook"]), prewarm=st.booleans(), holds=st.booleans())
-    def begin(self, mode: str, prewarm: bool, holds: bool) -> None:
+    @initialize(
+        mode=st.sampled_from(["kiosk", "speaker", "hook", "home", "home"]),
+        prewarm=st.booleans(),
+        holds=st.booleans(),
+        full_duplex=st.booleans(),
+    )
+    def begin(self, mode: str, prewarm: bool, holds: bool, full_duplex: bool) -> None:
         manual = mode == "kiosk"
         self.now = 10.0
         self.ring = CaptureRing()
@@ -61,6 +78,8 @@ class Device(RuleBasedStateMachine):
                 holds=holds,
                 connection_limit_s=30.0,
                 remember_s=0.0 if manual else 20.0,
+                follow_up_s=4.0 if mode == "home" else 0.0,
+                full_duplex=full_duplex,
             ),
             jitter=lambda: 0.5,
             strict=True,
@@ -73,7 +92,7 @@ class Device(RuleBasedStateMachine):
         self.server_open = False
         self.tail_at = 0.0
         self.asked_at = float("inf")
-        self.held = self.spent = False
+        self.held = self.spent = self.hushed = False
         self.connects: deque[float] = deque()
         self.tell(ev.Ready())
 
@@ -108,13 +127,18 @@ class Device(RuleBasedStateMachine):
                 assert not self.machine.muted, "a turn opened while muted"
                 assert not self.spent, "a turn opened on a budget that is used up"
                 start = self.ring.written if start is None else start
-                assert self.ring.written - RATE <= start <= self.ring.written, "a turn reaches back to before it"
+                noticed = 2.5 if isinstance(event, ev.VoiceStarted | ev.NearEndConfirmed) else 0.0
+                earliest = self.ring.written - (1 + noticed) * RATE
+                assert earliest <= start <= self.ring.written, "a turn reaches back to before it"
+                assert not self.uplink.turn_open, "two turns at once"
+                self.hushed = False
                 self.uplink.open(turn, start)
                 self.intervals.append([start, float("inf")])
             case do.CloseTurn(_, end):
                 end = self.ring.written if end is None else end
+                assert self.uplink.turn_open, "a turn was closed twice"
                 self.uplink.close(end)
-                self.intervals[-1][1] = end
+                self.intervals[-1][1] = max(end, self.intervals[-1][0])
                 if self.machine.rules.manual:
                     self.asked_at = self.now
             case do.Hold(on):
@@ -124,6 +148,7 @@ class Device(RuleBasedStateMachine):
             case do.SendText():
                 assert self.link == "up"
                 self.asked_at = self.now
+                self.hushed = False
             case do.VoidTurns():
                 if self.machine.rules.manual and self.uplink.turn_open:
                     self.asked_at = self.now
@@ -132,10 +157,12 @@ class Device(RuleBasedStateMachine):
             case do.Wipe():
                 self.uplink.forget()
                 self.ring.wipe()
+                self.hushed = False
                 self.intervals.clear()
             case do.Play():
                 assert isinstance(event, ev.AnswerAudio)
                 assert self.answer not in self.stopped, "sound of a stopped answer was queued"
+                assert not self.hushed, "somebody said stop, and nobody asked again"
                 self.playing.append((self.answer, event.ms / 1000))
             case do.Flush():
                 self.stopped |= {answer for answer, _ in self.playing}
@@ -199,6 +226,37 @@ class Device(RuleBasedStateMachine):
         self.tell(ev.Pressed(self.ring.written))
         assert not self.machine.ringing
         assert self.machine.rules.hook or not ringing or self.machine.turns == turns, "it only stops the alarm"
+
+    @rule()
+    def the_wake_word(self) -> None:
+        muted, turns = self.machine.muted, self.machine.turns
+        self.tell(ev.WakeHeard(self.ring.written, "okay nabu"))
+        if self.machine.rules.local_voice:
+            assert self.machine.turns == turns, "nobody has said anything yet"
+        assert muted or self.machine.rules.hook or self.machine.rules.manual or not self.playing
+
+    @rule()
+    def the_word_stop(self) -> None:
+        sounded = bool(self.playing)
+        self.tell(ev.StopHeard(self.ring.written))
+        if sounded and not self.playing and self.machine.rules.local_voice:
+            self.hushed = True
+            assert not self.machine.attentive
+
+    @rule(back=st.integers(0, RATE))
+    def a_voice_over_the_answer(self, back: int) -> None:
+        """Told late now and then: the device may have been muted, or hung up, meanwhile."""
+        attentive, sounding = self.machine.attentive, self.machine.state is State.SPEAKING
+        self.tell(ev.NearEndConfirmed(max(0, self.ring.written - back)))
+        assert not (attentive and sounding and self.playing), "it talks on"
+
+    @rule(back=st.integers(0, RATE))
+    def a_voice(self, back: int) -> None:
+        self.tell(ev.VoiceStarted(max(0, self.ring.written - back)))
+
+    @rule()
+    def the_voice_ends(self) -> None:
+        self.tell(ev.VoiceEnded(max(0, self.ring.written - RATE)))
 
     @rule()
     def release(self) -> None:
@@ -359,6 +417,12 @@ class Device(RuleBasedStateMachine):
             assert not self.uplink.turn_open
         if self.machine.muted:
             assert not self.uplink.turn_open
+        if self.machine.attentive:
+            assert self.machine.in_conversation
+            assert not self.machine.muted
+        if self.machine.light == "attentive":
+            assert self.machine.attentive
+            assert not self.uplink.turn_open
 
     @invariant()
     def nothing_waits_for_ever(self) -> None:
@@ -375,6 +439,7 @@ class Device(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "machine"):
             return
+        self.left_alone()
         self.tell(ev.EndAsked())
         assert not self.machine.in_conversation
         assert not self.uplink.turn_open
@@ -382,6 +447,22 @@ class Device(RuleBasedStateMachine):
         assert not self.intervals
         assert not self.held
         assert not self.machine.ringing
+
+    def left_alone(self) -> None:
+        """Nobody touches it, says anything or sends anything any more: it comes to rest by itself."""
+        self.tell(ev.Released(self.ring.written))
+        self.tell(ev.VoiceEnded(self.ring.written))
+        self.tell(ev.ToolsSettled(self.machine._answer.calls, self.machine._answer.blocking))
+        end = self.now + LEFT_ALONE_S
+        while self.machine.in_conversation and self.now < end:
+            deadline = end if self.machine.deadline is None else self.machine.deadline
+            soon = self.now + 0.5 if self.playing else deadline
+            passed = max(0.0, min(soon, deadline) - self.now)
+            self.now += passed
+            self.play(passed)
+            self.tell(ev.Tick())
+        assert not self.machine.in_conversation, f"stuck in {self.machine.state}"
+        assert self.machine.state not in {State.LISTENING, State.THINKING, State.SPEAKING}
 
 
 TestDevice = Device.TestCase
@@ -423,6 +504,11 @@ def test_every_event_is_defined_in_every_state(state: State) -> None:
         ev.ToolsCalled(1),
         ev.ToolsSettled(1),
         ev.PlaybackEnded(1),
+        ev.NearEndConfirmed(1),
+        ev.VoiceStarted(1),
+        ev.VoiceEnded(1),
+        ev.WakeHeard(1, "x"),
+        ev.StopHeard(1),
         ev.FaultRaised(Fault.CAMERA, "x"),
         ev.FaultCleared(Fault.CAMERA),
         ev.Tick(),
