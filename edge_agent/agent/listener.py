@@ -23,7 +23,10 @@ from edge_agent.wake import Entry, Heard, Outcome, WakeLog
 OUTCOMES: dict[tuple[str, str], Outcome] = {
     ("turn", "opened"): "turn",
     ("listening", "nobody spoke"): "nobody spoke",
+    ("listening", "muted"): "muted",
     ("listening", "tapped again"): "ignored",
+    ("listening", "asked in writing"): "ignored",
+    ("listening", "the service refused"): "ignored",
 }
 """What the conversation reports, and what came of a wake word by it."""
 
@@ -54,6 +57,7 @@ class Listener:
         self._clock = clock
         self._wall = wall
         self._pending: Entry | None = None
+        self._listening = False  # the conversation listens for what is said after the last wake word
 
     def events(self, events: Iterable[EngineEvent]) -> None:
         """Take what the engine reported."""
@@ -77,6 +81,7 @@ class Listener:
 
     def reported(self, event: str, why: str) -> None:
         """Take what the conversation reported."""
+        self._listening = self._listening or (event, why) == ("listening", "wake")
         outcome = OUTCOMES.get((event, why))
         if outcome is not None:
             self._settle(outcome)
@@ -99,7 +104,10 @@ class Listener:
             self._tell(ev.StopHeard(heard.sample))
             self._settle("stopped")
         else:
+            self._listening = False
             self._tell(ev.WakeHeard(heard.sample, heard.word))
+            if not self._listening:
+                self._settle("ignored")  # what comes later does not come of it
 
     def _settle(self, outcome: Outcome) -> None:
         """Note what came of the last wake word, once."""

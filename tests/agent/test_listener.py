@@ -1,0 +1,135 @@
+"""What the device hears by itself: told to the conversation, shown to watchers, and what came of every wake word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge_agent.agent.listener import Listener
+from edge_agent.agent.reports import Reports
+from edge_agent.audio.bargein import NearEndCleared, NearEndConfirmed, NearEndSuspected, VoiceEnded, VoiceStarted
+from edge_agent.audio.engine import AnswerStarted, WakeHeard
+from edge_agent.conversation import events as ev
+from edge_agent.service.captions import Captions
+from edge_agent.service.metrics import Metrics
+
+NABU = WakeHeard(16_000, "Okay Nabu", 0.91234)
+NEARLY = WakeHeard(16_000, "Okay Nabu", 0.5, fired=False)
+STOP = WakeHeard(16_000, "Stop", 0.9, kind="stop")
+
+
+class Desk:
+    """A listener, a conversation that does what a test says, and what watchers see."""
+
+    def __init__(self) -> None:
+        self.told: list[ev.Event] = []
+        self.seen: list[dict[str, Any]] = []
+        self.metrics = Metrics()
+        reports = Reports(self.metrics, Captions(), clock=lambda: 7.0, audio_s=lambda: 0.0)
+        reports.to = self.seen.append
+        self.answers: Callable[[ev.Event], None] = lambda _: None
+        self.listener = Listener(
+            tell=self.tell, metrics=self.metrics, reports=reports, clock=lambda: 7.0, wall=lambda: 1_700_000_000.0
+        )
+
+    def tell(self, event: ev.Event) -> None:
+        self.told.append(event)
+        self.answers(event)
+
+    def listens(self, _: ev.Event) -> None:
+        """As the conversation does where nobody is listened to yet."""
+        self.listener.reported("listening", "wake")
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [entry["outcome"] for entry in self.listener.log.answer()["heard"]]
+
+    def counted(self, **labels: str) -> float:
+        return self.metrics.value("wake_words" if "outcome" in labels else "near_end", **labels)
+
+
+def test_a_near_end_is_counted_by_step_and_only_a_confirmed_one_is_told_to_the_conversation() -> None:
+    desk = Desk()
+    desk.listener.events(
+        [AnswerStarted(1), NearEndSuspected(10), NearEndCleared(20), NearEndSuspected(30), NearEndConfirmed(30)]
+    )
+    assert desk.told == [ev.NearEndConfirmed(30)]
+    assert [event["step"] for event in desk.seen] == ["suspected", "cleared", "suspected", "confirmed"]
+    assert [desk.counted(step=step) for step in ("suspected", "cleared", "confirmed")] == [2, 1, 1]
+
+
+def test_a_voice_is_told_and_shown_from_its_beginning_to_its_end() -> None:
+    desk = Desk()
+    desk.listener.events([VoiceStarted(10), VoiceEnded(20)])
+    assert desk.told == [ev.VoiceStarted(10), ev.VoiceEnded(20)]
+    assert [(event["event"], event["on"]) for event in desk.seen] == [("voice", True), ("voice", False)]
+
+
+def test_a_wake_word_is_told_shown_and_logged() -> None:
+    desk = Desk()
+    desk.answers = desk.listens
+    desk.listener.events([NABU])
+    assert desk.told == [ev.WakeHeard(16_000, "Okay Nabu")]
+    (seen,) = desk.seen
+    assert (seen["event"], seen["word"], seen["score"], seen["fired"]) == ("wake", "Okay Nabu", 0.912, True)
+    (entry,) = desk.listener.log.answer()["heard"]
+    assert (entry["at"], entry["t"], entry["word"], entry["score"]) == (1_700_000_000.0, 7.0, "Okay Nabu", 0.912)
+
+
+@pytest.mark.parametrize(
+    ("reported", "outcome"),
+    [
+        (("turn", "opened"), "turn"),
+        (("listening", "nobody spoke"), "nobody spoke"),
+        (("listening", "muted"), "muted"),
+        (("listening", "tapped again"), "ignored"),
+        (("listening", "asked in writing"), "ignored"),
+    ],
+)
+def test_what_came_of_a_wake_word_is_what_the_conversation_reports_first(
+    reported: tuple[str, str], outcome: str
+) -> None:
+    desk = Desk()
+    desk.answers = desk.listens
+    desk.listener.events([NABU])
+    desk.listener.reported("connection", "up")
+    assert desk.counted(outcome=outcome) == 0
+    desk.listener.reported(*reported)
+    desk.listener.reported("turn", "opened")
+    assert desk.outcomes == [outcome]
+    assert desk.counted(outcome=outcome) == 1
+
+
+def test_a_wake_word_that_nobody_waited_for_gets_no_credit_for_a_later_turn() -> None:
+    desk = Desk()
+    desk.listener.events([NABU])  # a turn is open already, say, or the microphone is broken
+    desk.listener.reported("turn", "opened")
+    assert desk.outcomes == ["ignored"]
+    assert desk.counted(outcome="ignored") == 1
+
+
+def test_a_second_wake_word_takes_the_place_of_the_first() -> None:
+    desk = Desk()
+    desk.answers = desk.listens
+    desk.listener.events([NABU, NABU])
+    desk.listener.reported("turn", "opened")
+    assert desk.outcomes == ["ignored", "turn"]
+
+
+def test_a_near_miss_is_logged_and_nothing_else() -> None:
+    desk = Desk()
+    desk.answers = desk.listens
+    desk.listener.events([NABU, NEARLY])
+    desk.listener.reported("turn", "opened")
+    assert desk.outcomes == ["turn", ""]
+    assert desk.told == [ev.WakeHeard(16_000, "Okay Nabu")]
+    assert desk.counted(outcome="near miss") == 1
+
+
+def test_the_local_stop_is_told_as_such() -> None:
+    desk = Desk()
+    desk.listener.events([STOP])
+    assert desk.told == [ev.StopHeard(16_000)]
+    assert desk.outcomes == ["stopped"]
