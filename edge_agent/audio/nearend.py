@@ -7,11 +7,12 @@
     mic -> zeroed while muted -> Decimator (fixed gain) -> echo canceller <- reference
         -> detector (somebody speaks) -> wake word -> ring
 
-Muted blocks are zeroed before anything looks at them. The canceller works while somebody may be listening (`attentive`,
-or a wake word) and the device is or was just heard; else the microphone goes by it untouched. A canceller that `gates`
-(half-duplex) lets nothing through while the device is heard: the ring then keeps the microphone's own sound marked as
-gated, which reads as silence until somebody says that it was a person's. Without a canceller nobody is noticed while
-the device is heard.
+Muted blocks are zeroed before anything looks at them; the canceller gets the zeros, so that it knows the echo under way
+when sound comes back, and a suspicion or voice ends. The canceller works while somebody may be listening (`attentive`)
+or the device is or was just heard; else the microphone goes by it untouched, and what it still holds of the microphone
+is pushed out when it works again. A canceller that `gates` (half-duplex) lets nothing through while it is `shut`: the
+ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says that it was a
+person's. Without a canceller nobody is noticed while the device is heard.
 
 Pure; one thread.
 """
@@ -128,7 +129,7 @@ class NearEnd:
         """Somebody listens: the detector works, and the canceller all the time."""
         self.meter: Meter | None = None
         """Measures what is heard, where somebody wants to know."""
-        self.blocks = self.muted_blocks = self.gated_blocks = 0
+        self.muted_blocks = self.gated_blocks = 0
         self._ring = ring
         self._canceller = canceller
         self._detector = detector
@@ -215,7 +216,6 @@ class NearEnd:
             if self._detector is not None and not muted:
                 self._detector.hold_off(self._ring.written)  # the echo under way is new to the canceller
         heard = self.down.process(mic)
-        self.blocks += 1
         self.muted_blocks += muted
         if self.meter is not None:
             self.meter.mic(heard[:0] if muted else heard, len(heard))
@@ -238,8 +238,7 @@ class NearEnd:
         """Return the samples without the device's own sound, whether they are gated, and whether it sounds."""
         if not self._minds_echo:
             return heard, False, False
-        far, loud = self._reference.take(len(heard), queued=queued)
-        self._since_sound = 0 if loud else self._since_sound + len(heard)
+        far, loud = self._played(len(heard), queued)
         sounding = self._since_sound < self._tail
         canceller = self._canceller
         if canceller is None or not canceller.gates:
@@ -264,6 +263,15 @@ class NearEnd:
         if untaught and self._detector is not None:
             self._detector.hold_off(self._ring.written, (len(heard) + FRAME) / RATE)
         return clean, untaught, sounding
+
+    def _played(self, count: int, queued: int) -> tuple[NDArray[np.int16], bool]:
+        """Return what the loudspeaker plays meanwhile, and whether that is any sound."""
+        jumps = self._reference.jumps
+        far, loud = self._reference.take(count, queued=queued)
+        if self._reference.jumps != jumps:
+            self._distrust()  # the canceller has to find the echo again
+        self._since_sound = 0 if loud else self._since_sound + count
+        return far, loud
 
     def _start_anew(self) -> None:
         """Let filters and detectors begin with the next block."""
