@@ -57,6 +57,7 @@ log = logging.getLogger("edge_agent")
 
 RATE = 16_000  # capture samples per second
 SAMPLES_PER_MS = RATE // 1000
+REST_MS = 100  # sound taken together while nobody waits for it
 
 
 class Talk:
@@ -108,6 +109,7 @@ class Talk:
             canceller=self.ears.canceller,
             detector=self.ears.detector,
             tail_s=self.ears.tail_s,
+            idle_blocks=max(1, REST_MS // now.audio.block_ms),
         )
         self.engine.set_mute(memory.state.muted)
         rules = self._rules()
@@ -124,7 +126,7 @@ class Talk:
             message_samples=self.message_samples,
             machine=self.machine,
             tell=self.tell,
-            captured=lambda: self.ring.written,
+            captured=lambda: self.engine.captured,
             captured_at=lambda sample: None if self.sound is None else self.sound.captured_at(sample),
             on_writable=self.pump,
             metrics=metrics,
