@@ -95,6 +95,8 @@ class Facts:
         self._question_heard = False
         self._unsent_since: float | None = None
         """Since when what was asked last, aloud or in writing, may not yet be written to the line."""
+        self._speech_unsent = False
+        """Some of that may be speech of a turn that is closed."""
         self._texts: list[str] = []
         self._asked: list[str] = []
         self._announcements: list[Announcement] = []
@@ -130,7 +132,8 @@ class Facts:
     @property
     def attentive(self) -> bool:
         """True while somebody's voice would matter: the microphone is open, or may open again after the answer."""
-        if not self._minds_voices() or self.muted or not self.in_conversation:
+        deaf = self.muted or Fault.MICROPHONE in self.faults
+        if deaf or not self._minds_voices() or not self.in_conversation:
             return False
         if self._answer.sounding:
             return not self._announcing

@@ -98,6 +98,7 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
             self._quiet_moment()
         if not self.attentive:
             self._voice = False  # nobody is asked any more, so nobody will tell of its end
+        self._speech_unsent = self._speech_unsent and self._unsent_since is not None
         change_at = self._change_due()
         if change_at is not None and change_at <= self._now:
             self._change_line()

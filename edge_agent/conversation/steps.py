@@ -157,6 +157,7 @@ class Steps(Telling):
         self._not_before = max(self._not_before, sample or 0)
         self._last_sound = self._fresh_since = self._now
         self._unsent_since = self._now
+        self._speech_unsent = self.rules.local_voice
         if self.rules.manual:
             self._await_answer()
         if why == "too long":

@@ -61,7 +61,7 @@ class Telling(Facts):
                 self.rung,
                 self._ringing,
                 self._line.degraded,
-                waiting=self._ear is not None and self._unsent_since is None,
+                waiting=self._ear is not None and not self._speech_unsent,
             )
         )
         if name != self.light:

@@ -229,11 +229,13 @@ class Device(RuleBasedStateMachine):
 
     @rule()
     def the_wake_word(self) -> None:
-        muted, turns = self.machine.muted, self.machine.turns
+        turns = self.machine.turns
+        rules = self.machine.rules
+        only_alarm = self.machine.muted or self.machine.ringing or rules.hook or rules.manual
         self.tell(ev.WakeHeard(self.ring.written, "okay nabu"))
         if self.machine.rules.local_voice:
             assert self.machine.turns == turns, "nobody has said anything yet"
-        assert muted or self.machine.rules.hook or self.machine.rules.manual or not self.playing
+        assert only_alarm or not self.playing
 
     @rule()
     def the_word_stop(self) -> None:
@@ -412,7 +414,7 @@ class Device(RuleBasedStateMachine):
             return
         assert self.machine.turn_open == self.uplink.turn_open
         if self.machine.light == "listening":
-            assert self.uplink.turn_open
+            assert self.uplink.turn_open or (self.machine.rules.local_voice and self.machine.asking)
         if self.machine.light in {"idle", "muted", "offline", "starting"} or self.machine.light.startswith("fault"):
             assert not self.uplink.turn_open
         if self.machine.muted:
