@@ -270,6 +270,7 @@ class NearEnd:
         far, loud = self._reference.take(count, queued=queued)
         if self._reference.jumps != jumps:
             self._distrust()  # the canceller has to find the echo again
+            loud = loud or self._canceller is not None  # the reference has a hole there, and the room has none
         self._since_sound = 0 if loud else self._since_sound + count
         return far, loud
 

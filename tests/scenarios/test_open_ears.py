@@ -211,6 +211,7 @@ def test_not_a_byte_after_a_mute(tmp_path: Path, moment: str, by: str) -> None:
             said = parlour.say(BREATH)
             await parlour.at(said.ends + 1.0)
             await device.tap()
+        await asyncio.sleep(5.0)  # it has said that it is muted
         assert parlour.sent_bytes(muted_at) == 0
         ring = device.agent.talk.ring
         since = max(ring.oldest, ring.written - 6 * HEARD_HZ)

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acoustics import level, speech
 from harness import coded_noise, find, pcm, s16, steps
+from scenarios.parlour import answer
 
 from edge_agent.audio.wavfile import read_wav, write_wav
 from edge_agent.demo.soundserver import SoundServer
 from edge_agent.service.client import call
-from edge_agent.simulator import Say, SyncTwin
+from edge_agent.simulator import Hear, Say, SyncTwin
 
 RATE = 16_000
 TURN_S = 60.0
@@ -85,3 +87,70 @@ def test_sixty_seconds_of_speech_arrive_whole_and_the_answer_is_heard(tmp_path: 
     assert score >= 0.95, "the answer at the loudspeaker"
     assert np.max(np.abs(samples[:, 0])) > 0.05
     print(f"correlation {min(score for _, score in laid):.3f} at worst, {status['xruns']} xruns")  # noqa: T201
+
+
+ANSWER_S = 75.0
+ALONE_S = 60.0
+
+
+def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_at_once(
+    tmp_path: Path, twin: SyncTwin
+) -> None:
+    """Its loudspeaker plays into its own microphone, with the sound server's latency; then a person talks over it."""
+    question = speech("what time is it please", voice="en-us+f4", dbfs=-24)
+    objection = speech("excuse me, could you please tell me something else now", voice="en-us+f4", dbfs=-24)
+    twin.answer(Hear("a question"), Say("A tale.", sound=answer(ANSWER_S)))
+    key = tmp_path / "key"
+    key.write_text("test-key")
+    key.chmod(0o600)
+    socket = tmp_path / "c.sock"
+    (tmp_path / "config.toml").write_text(
+        f"mode = 'speaker'\n[live]\nurl = '{twin.url}'\ncredential = 'file:{key}'\n"
+        "[audio]\noutput = 'pyaudio:edge_echo'\nmic_gain_db = 0\nmic_channel = 'left'\nvolume = 100\n"
+        "echo = 'software'\n[panel]\npins = 'mock'\n"
+        f"[control]\nsocket = '{socket}'\n"
+    )
+    with SoundServer() as room:
+        pcms = Path(room.env["ALSA_CONFIG_PATH"])
+        server = room.env["PULSE_SERVER"]
+        pcms.write_text(
+            pcms.read_text() + f'pcm.edge_echo {{\n    type pulse\n    server "{server}"\n    device "person"\n}}\n'
+        )
+        environment = {**os.environ, **room.env, "XDG_STATE_HOME": str(tmp_path / "state")}
+        command = [sys.executable, "-m", "edge_agent", "run", "--config", str(tmp_path / "config.toml")]
+        process = subprocess.Popen(command, env=environment)
+        try:
+            until(socket, state="idle", fault=None)
+            time.sleep(3.0)
+            call(socket, {"do": "tap"})
+            until(socket, state="listening")
+            room.play((question.astype(np.float32), 48_000)).wait()
+            until(socket, state="speaking")
+            time.sleep(2.0)
+            begun = len(twin.sessions[0].audio)
+            time.sleep(ALONE_S)
+            status = call(socket, {"do": "status"})
+            alone = pcm(twin.sessions[0].audio[begun:])
+            figures = call(socket, {"do": "metrics"})["figures"]
+            assert status["state"] == "speaking", "it interrupted itself"
+            assert not figures.get("interruptions")
+            assert figures.get("near_end", {}).get("confirmed", 0) == 0
+            spoken = room.play((objection.astype(np.float32), 48_000))
+            until(socket, state="listening")
+            took = time.monotonic() - spoken.started
+            spoken.wait()
+            figures = call(socket, {"do": "metrics"})["figures"]
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+
+    assert sum(figures["interruptions"].values()) == 1
+    assert len(alone) / RATE > ALONE_S - 2.0, "what goes up goes up continuously"
+    pieces = alone[: len(alone) // 1_600 * 1_600].reshape(-1, 1_600)
+    left = [level(piece) for piece in pieces]
+    assert float(np.median(left)) < -60
+    assert float(np.percentile(left, 99)) < -45, "nothing in it that a service takes for speech"
+    print(  # noqa: T201
+        f"left of an echo at -22 dBFS: {np.median(left):.0f} dBFS, at most {max(left):.0f}; stopped {took:.1f} s after "
+        f"the person began; {status['xruns']} xruns"
+    )
