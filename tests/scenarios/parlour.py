@@ -44,12 +44,18 @@ NOISE_DBFS = -62.0
 
 _SIZE_M, _MIC_M = (5.0, 4.0, 2.5), (1.3, 1.7, 1.0)
 _TALE = (
-    ("The kettle was put on at seven, and the whole house smelled of toast before anyone had said a word. "
-    "There are three trains in the morning, two of them stop at the harbour, and the last is the fastest by far. "),
-    ("Rain is likely after four, so take a coat. The museum closes at six, but the garden stays open until eight. "
-    "You asked me about bread: flour, water, salt, and a good deal of patience. "),
-    ("A violin has four strings, and each of them is tuned a fifth above the one below. Learning to play it takes "
-    "patience, because there are no frets to guide the fingers. "),
+    (
+        "The kettle was put on at seven, and the whole house smelled of toast before anyone had said a word. "
+        "There are three trains in the morning, two of them stop at the harbour, and the last is the fastest by far. "
+    ),
+    (
+        "Rain is likely after four, so take a coat. The museum closes at six, but the garden stays open until eight. "
+        "You asked me about bread: flour, water, salt, and a good deal of patience. "
+    ),
+    (
+        "A violin has four strings, and each of them is tuned a fifth above the one below. Learning to play it takes "
+        "patience, because there are no frets to guide the fingers. "
+    ),
 )
 SAME = 0.8  # correlation of a quarter of a second of speech that is found again; of another one below 0.6
 _LOUD_DBFS = -60.0  # the answer ducked by 18 dB is far louder
