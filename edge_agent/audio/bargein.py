@@ -16,6 +16,9 @@ background is the mean power of the last ten seconds or so in which no voice was
 background, whoever speaks to the device is louder. `careful` asks for that margin; a person who has just said the wake
 word needs none, but once they have been louder than the background, it does not speak for them any more.
 
+Neither is believed where it hardly stands out from the room's steady noise (`noise`), which is learned while the device
+is silent: the canceller lets noise through in the gaps of an answer, and loud noise passes for speech.
+
 The policy is data. Pure; what a frame of speech is decides `is_speech(frame)` (s16le, 20 ms at 16 kHz).
 """
 
@@ -29,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.noise import NoiseFloor
 from edge_agent.errors import DeviceError
 
 RATE = 16_000
@@ -66,6 +70,8 @@ class Policy:
     """The first second of sound after a silence, in which the canceller learns."""
     hold_off_s: float = 0.5
     voice: Few = Few(6, 10, -55.0)
+    over_noise_db: float = 8.0
+    """So much louder than the room's steady noise whatever counts must be: the detector takes loud noise for speech."""
     over_background_db: float = 6.0
     on_background_db: float = 3.0
     """A voice that has been louder than the background goes on while it is so much over it."""
@@ -150,6 +156,7 @@ class NearEndDetector:
         self._sounding_since: int | None = None
         self._deaf_until = 0
         self._background = 0.0
+        self._noise = NoiseFloor()
         self._stood_out = False  # the voice has been louder than the background
         self._now = 0
         self._heard_until = 0
@@ -168,6 +175,11 @@ class NearEndDetector:
     def background_dbfs(self) -> float:
         """Mean level where nobody spoke."""
         return _dbfs(self._background)
+
+    @property
+    def noise_dbfs(self) -> float:
+        """The room's steady noise."""
+        return self._noise.dbfs
 
     def hold_off(self, at: int, seconds: float | None = None) -> None:
         """What is left of the echo is not to be trusted from sample `at` on; None: as long as where sound was lost."""
@@ -223,7 +235,9 @@ class NearEndDetector:
         wide = block.astype(np.float32)
         count = max(1, len(block))
         share = min(1.0, count / (self.policy.background_s * RATE))
-        self._background += (float(np.dot(wide, wide)) / (count * _FULL_SCALE**2) - self._background) * share
+        power = float(np.dot(wide, wide)) / (count * _FULL_SCALE**2)
+        self._background += (power - self._background) * share
+        self._noise.take(power, count / RATE)
 
     def _first_sound(self, events: list[NearEndEvent]) -> None:
         """The device begins to sound: what was heard before is over, whoever goes on speaking speaks over it."""
@@ -247,8 +261,8 @@ class NearEndDetector:
         if self._now < self._deaf_until:
             self._levels.clear()
         early = self._now - (self._sounding_since or 0) <= policy.early_s * RATE
-        suspicion = policy.early_suspicion if early else policy.suspicion
-        confirmation = policy.early_confirmation if early else policy.confirmation
+        suspicion = self._over_noise(policy.early_suspicion if early else policy.suspicion)
+        confirmation = self._over_noise(policy.early_confirmation if early else policy.confirmation)
         if self._phase is _Phase.QUIET and self._heard(suspicion):
             self._phase = _Phase.SUSPECTED
             self._since = self._now - self._age(suspicion) * FRAME
@@ -267,6 +281,7 @@ class NearEndDetector:
 
     def _silent_frame(self, power: float, events: list[NearEndEvent]) -> None:
         policy = self.policy
+        self._noise.take(power, 1 / _FRAMES_PER_S)
         if self._phase is _Phase.SUSPECTED:  # the answer ended by itself
             self._phase = _Phase.QUIET
             events.append(NearEndCleared(self._now))
@@ -294,8 +309,13 @@ class NearEndDetector:
 
     def _over_background(self, db: float | None) -> Few:
         """Return what a voice takes that is so much louder than the background; None: whatever that is."""
-        voice = self.policy.voice
+        voice = self._over_noise(self.policy.voice)
         return voice if db is None else Few(voice.hits, voice.frames, max(voice.dbfs, self.background_dbfs + db))
+
+    def _over_noise(self, few: Few) -> Few:
+        """Return what it takes in a room as noisy as this one."""
+        floor = self._noise.dbfs + self.policy.over_noise_db
+        return few if few.dbfs >= floor else Few(few.hits, few.frames, floor)
 
     def _heard(self, few: Few, *, now: bool = False) -> bool:
         """Tell whether the last frames are enough; `now`: and the very last is one of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import acoustics
 import numpy as np
@@ -37,6 +38,7 @@ POLICY = Policy(
     early_suspicion=Few(4, 5, -50.0),
     early_confirmation=Few(8, 10, -46.0),
     voice=Few(6, 10, -55.0),
+    over_noise_db=-200.0,  # most of these people are as steady as noise
 )
 """Numbers of these tests, whatever the device's own are tuned to."""
 
@@ -329,3 +331,29 @@ def test_a_voice_detector_that_is_missing_is_one_sentence(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
     with pytest.raises(DeviceError, match=r"webrtcvad is not installed; install webrtcvad-wheels\.$"):
         webrtc_speech()
+
+
+def test_noise_that_the_canceller_lets_through_in_the_gaps_of_an_answer_is_nobody_and_a_person_over_it_is_one() -> None:
+    """A fan at -32 dBFS: WebRTC's detector takes it for speech, and the suppressor opens and shuts over it."""
+    fan = acoustics.pink(40.0, dbfs=-32.0, seed=5, rate=RATE)
+    learned, over = fan[: 10 * RATE], fan[10 * RATE :].copy()
+    gaps = np.resize(np.repeat([1.0, 0.003, 0.003], 20 * FRAME), len(over))
+    person = heard("Wait, that is enough, thank you", "en-us+f4", -20.0)
+    begins = 20 * RATE
+    with_person = over * gaps
+    with_person[begins : begins + len(person)] += person
+    told = {}
+    for name, db in (("blind", -200.0), ("own", Policy().over_noise_db)):
+        one = NearEndDetector(webrtc_speech(), replace(POLICY, over_noise_db=db))
+        for at in range(0, len(learned), FRAME):
+            one.overhear((learned[at : at + FRAME] * 32_768).astype(np.int16))
+        samples = np.clip(np.rint(with_person * 32_768), -32_768, 32_767).astype(np.int16)
+        events = [
+            event
+            for at in range(0, len(samples), FRAME)
+            for event in one.hear(samples[at : at + FRAME], at, sounding=True)
+        ]
+        told[name] = [event.sample / RATE for event in events if isinstance(event, NearEndConfirmed)]
+    assert len(told["blind"]) > 1, "without knowing the noise it is a crowd"
+    assert len(told["own"]) == 1
+    assert told["own"][0] == pytest.approx(begins / RATE, abs=0.5)

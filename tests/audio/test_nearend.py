@@ -18,6 +18,7 @@ from edge_agent.audio.bargein import (
     NearEndConfirmed,
     NearEndDetector,
     NearEndSuspected,
+    Policy,
     VoiceEnded,
     VoiceStarted,
     webrtc_speech,
@@ -141,6 +142,10 @@ def bench(
     return Bench(near, ring, block)
 
 
+ANY_NOISE = Policy(over_noise_db=-200.0)
+"""People in these tests are as steady as noise."""
+
+
 def every_frame(_: bytes) -> bool:
     return True
 
@@ -243,13 +248,13 @@ def test_an_unmute_in_mid_answer_leaks_no_more_than_the_first_blocks(make: Calla
 
 
 def test_after_an_unmute_in_mid_answer_nobody_is_suspected_for_half_a_second() -> None:
-    device = bench(Trusted(), detector=NearEndDetector(every_frame))
+    device = bench(Trusted(), detector=NearEndDetector(every_frame, ANY_NOISE))
     device.run(noise(5.0), noise(5.0, seed=2), shut=lambda at: at < 3 * RATE)
     assert device.of(NearEndSuspected)[0].sample == pytest.approx(3.5 * RATE, abs=640)
 
 
 def test_a_suspicion_ends_with_a_mute_and_the_answer_is_as_loud_as_before() -> None:
-    device = bench(Trusted(), detector=NearEndDetector(every_frame))
+    device = bench(Trusted(), detector=NearEndDetector(every_frame, ANY_NOISE))
     answer = noise(3.0, seed=2)
     device.run(np.concatenate([noise(1.5, NOISE), noise(0.1), noise(1.4, NOISE)]), answer, shut=lambda at: at >= 25_600)
     assert any(device.ducked)
@@ -259,7 +264,7 @@ def test_a_suspicion_ends_with_a_mute_and_the_answer_is_as_loud_as_before() -> N
 
 def test_a_voice_ends_with_a_mute_and_with_the_end_of_listening() -> None:
     for end in ("mute", "attend"):
-        device = bench(Trusted(), detector=NearEndDetector(every_frame))
+        device = bench(Trusted(), detector=NearEndDetector(every_frame, ANY_NOISE))
         device.run(noise(0.5, NOISE / 40))
         device.run(noise(0.5))
         if end == "attend":
@@ -269,7 +274,7 @@ def test_a_voice_ends_with_a_mute_and_with_the_end_of_listening() -> None:
 
 
 def test_half_duplex_marks_what_it_hears_of_itself_and_keeps_it_whole() -> None:
-    device = bench(HalfDuplex(), detector=NearEndDetector(every_frame))
+    device = bench(HalfDuplex(), detector=NearEndDetector(every_frame, ANY_NOISE))
     mic = noise(2.0, LOUD)
     device.run(mic, np.concatenate([nothing(0.5), noise(0.5, seed=2), nothing(1.0)]))
     whole = Decimator(channel="left").process(card(mic))
@@ -292,7 +297,7 @@ def test_half_duplex_with_a_known_delay_is_shut_when_the_echo_comes_and_not_befo
 
 
 def test_a_person_in_half_duplex_opens_the_microphone_until_the_device_has_fallen_silent() -> None:
-    device = bench(HalfDuplex(tail_ms=200, echo_gain_db=-20), detector=NearEndDetector(every_frame))
+    device = bench(HalfDuplex(tail_ms=200, echo_gain_db=-20), detector=NearEndDetector(every_frame, ANY_NOISE))
     answer = np.concatenate([noise(4.0, seed=2), nothing(1.0), noise(1.0, seed=3)])
     person = np.concatenate([noise(2.0, NOISE), noise(1.0, 3 * LOUD, seed=4), noise(3.0, NOISE)])
     device.run(person, answer)
@@ -308,7 +313,7 @@ def test_a_person_in_half_duplex_opens_the_microphone_until_the_device_has_falle
 
 
 def test_who_was_heard_before_a_mute_is_not_believed_after_it() -> None:
-    device = bench(HalfDuplex(tail_ms=200, echo_gain_db=-20), detector=NearEndDetector(every_frame))
+    device = bench(HalfDuplex(tail_ms=200, echo_gain_db=-20), detector=NearEndDetector(every_frame, ANY_NOISE))
     person = np.concatenate([noise(2.0, NOISE), noise(0.6, 3 * LOUD, seed=4), noise(1.4, NOISE)])
     device.run(person, noise(4.0, seed=2), shut=lambda at: 2.6 * RATE <= at < 3 * RATE)
     assert len(device.of(NearEndConfirmed)) == 1
@@ -317,7 +322,7 @@ def test_who_was_heard_before_a_mute_is_not_believed_after_it() -> None:
 
 
 def test_without_a_canceller_nobody_is_noticed_while_the_device_sounds() -> None:
-    device = bench(detector=NearEndDetector(every_frame))
+    device = bench(detector=NearEndDetector(every_frame, ANY_NOISE))
     device.run(noise(2.0), np.concatenate([noise(1.0, seed=2), nothing(1.0)]))
     started = device.of(VoiceStarted)
     assert len(device.events) == 1
@@ -326,13 +331,13 @@ def test_without_a_canceller_nobody_is_noticed_while_the_device_sounds() -> None
 
 def test_the_device_is_in_the_room_for_the_time_told_after_its_last_sound() -> None:
     for tail_s in (0.1, 0.8):
-        device = bench(detector=NearEndDetector(every_frame), tail_s=tail_s)
+        device = bench(detector=NearEndDetector(every_frame, ANY_NOISE), tail_s=tail_s)
         device.run(noise(2.5), np.concatenate([noise(1.0, seed=2), nothing(1.5)]))
         assert device.of(VoiceStarted)[0].sample == pytest.approx((1.0 + tail_s) * RATE, abs=0.05 * RATE)
 
 
 def test_after_sound_was_lost_nobody_is_suspected_for_half_a_second() -> None:
-    device = bench(Trusted(), detector=NearEndDetector(every_frame))
+    device = bench(Trusted(), detector=NearEndDetector(every_frame, ANY_NOISE))
     device.near.attend(False, careful=True)
     device.run(noise(3.0, NOISE), noise(3.0, seed=2))  # nobody has listened yet
     device.near.lost()
@@ -349,7 +354,7 @@ def test_numbers_name_the_same_samples_for_any_length_of_block(block: int, word_
     sound[word_at] = LOUD * 10 * (1 if fired else -1)
     sound[32_000:48_000] = noise(1.0)
     ear = Ear()
-    device = bench(Trusted(), detector=NearEndDetector(every_frame), wake=ear, block=block)
+    device = bench(Trusted(), detector=NearEndDetector(every_frame, ANY_NOISE), wake=ear, block=block)
     device.run(sound)
     (heard,) = device.of(WakeHeard)[:1]
     assert heard.sample == pytest.approx(word_at + Decimator.delay_s * RATE, abs=2)
@@ -365,7 +370,7 @@ def test_odd_blocks_without_a_canceller_tell_the_same(cuts: list[int]) -> None:
     sound = np.concatenate([noise(0.5, NOISE / 40), noise(0.7), noise(1.2, NOISE / 40)])
     found = []
     for pieces in (cuts, [960]):
-        device = bench(detector=NearEndDetector(every_frame))
+        device = bench(detector=NearEndDetector(every_frame, ANY_NOISE))
         frames, at, number = card(sound), 0, 0
         while at < len(frames):
             piece = frames[at : at + pieces[number % len(pieces)]]
