@@ -42,6 +42,8 @@ class Ear:
     by: str
     sample: int | None
     until: float
+    cue_at: float | None = None
+    """When the cue is due that tells that the device listens; None: it was played, or none is wanted."""
 
 
 @dataclass(slots=True)

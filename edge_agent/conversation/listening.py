@@ -129,6 +129,12 @@ class ListeningRules(Steps):
 
     # Deadlines.
 
+    def _wake_cue(self) -> None:
+        """Nobody went on speaking in one breath with the wake word: say that the device listens."""
+        if self._ear is not None:
+            self._ear.cue_at = None
+            self._signal("turn opened")
+
     def _nobody_spoke(self) -> None:
         """The ears close, and nothing was sent."""
         ear = self._ear

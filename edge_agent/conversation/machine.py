@@ -121,16 +121,21 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
     def _deadlines(self) -> list[Deadline]:
         return self._deadlines_of_the_person() + self._deadlines_of_the_line() + self._deadlines_of_the_answer()
 
+    def _deadlines_of_the_ears(self) -> list[Deadline]:
+        ear = self._ear
+        if ear is None:
+            return []
+        cue: list[Deadline] = [] if ear.cue_at is None else [(ear.cue_at, self._wake_cue)]
+        return [*cue, (ear.until, self._nobody_spoke)] if self._quiet() else cue
+
     def _deadlines_of_the_person(self) -> list[Deadline]:
         rules, turn = self.rules, self._turn
-        out: list[Deadline] = []
+        out = self._deadlines_of_the_ears()
         if turn is not None and not self._answer.sounding:
             since = turn.opened_at if rules.manual else self._listening_since
             out.append((since + (turn.most_s or rules.max_turn_s), self._turn_too_long))
             if rules.local_voice and not (self._voice or self._owed_an_answer() or self._ending is not None):
                 out.append((self._hush_at(), self._fell_silent))
-        if self._ear is not None and self._quiet():
-            out.append((self._ear.until, self._nobody_spoke))
         if self._down_since is not None and not rules.hook:
             if self._may_long_press:
                 out.append((self._down_since + rules.long_press_s, self._long_press))

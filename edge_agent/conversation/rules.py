@@ -17,6 +17,7 @@ LISTEN_S = 15.0  # how long an announcement that asks for an answer listens wher
 SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait means that none will come
 
 WAKE_S = 4.0  # whoever says the wake word goes on speaking within this, or did not mean it
+WAKE_CUE_S = 0.4  # the cue waits so long after the wake word: it would cover the words of who goes on in one breath
 WAKE_RUN_S = 1.0  # a voice that starts this soon after the wake word began in one breath with it
 STOP_RUN_S = 1.5  # "stop" is the whole of what was said if the voice began this shortly before it
 HUSH_S = 3.0  # after the last word: an answer that takes longer needs no open stream

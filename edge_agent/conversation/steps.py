@@ -13,7 +13,7 @@ from edge_agent.conversation.answer import Answer
 from edge_agent.conversation.facts import Ear, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
-from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S
+from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S, WAKE_CUE_S
 from edge_agent.conversation.telling import Telling
 from edge_agent.errors import Fault
 
@@ -83,12 +83,12 @@ class Steps(Telling):
             self._begin()
             self._ending = None
         self._listen_after = self._follow_up = False
-        self._ear = Ear(by, sample, self._now + for_s)
+        self._ear = Ear(by, sample, self._now + for_s, self._now + WAKE_CUE_S if by == "wake" else None)
         self._out.append(do.Report("listening", by))
         self._need_line()
         if not self._needs_line():
             self._line.unwanted()  # nothing waits to be sent
-        if by != "answer":
+        if by not in {"answer", "wake"}:
             self._signal("turn opened")
 
     def _listen_on(self, why: str) -> None:

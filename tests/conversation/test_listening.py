@@ -113,13 +113,13 @@ def test_wake_word_and_question_in_one_breath_are_sent_from_before_the_words_end
     story.wake()
     word = story.sample
     assert story.light == "connecting"
-    assert story.cues[-1] == "listen"
     assert not story.opened, "nothing is sent for a wake word"
-    story.wait(0.7)
+    story.wait(0.3)
     (opened,) = [action for action in story.starts(ago=0.2) if isinstance(action, do.OpenTurn)]
     assert opened.start == word - RATE // 2, "with the pre-roll before the word's end"
+    story.wait(2)
     assert story.light == "listening"
-    assert story.cues.count("listen") == 1, "not into what they are saying"
+    assert "listen" not in story.cues, "not into what they are saying"
 
 
 def test_wake_word_pause_and_question_are_sent_from_the_question_on() -> None:
@@ -661,7 +661,9 @@ def test_a_wake_word_over_an_answer_to_a_written_question_listens() -> None:
     story.answer(20)
     assert do.Flush("wake") in story.wake()
     assert story.ears_only()
-    assert story.cues == ["ready", "listen"]
+    assert story.cues == ["ready"]
+    story.wait(0.5)
+    assert story.cues == ["ready", "listen"], "whoever only called is told that the device listens"
 
 
 def test_an_answer_to_a_written_question_is_not_listened_after_but_a_call_in_between_is() -> None:
