@@ -64,6 +64,8 @@ class Policy:
     confirmation: Few = Few(6, 8, -48.0)
     within_s: float = 0.6
     """From suspicion to confirmation; later it is a new suspicion."""
+    settle_s: float = 0.16
+    """Confirmed at the earliest so long after the suspicion: what is left of an echo is gone when the duck is heard."""
     early_suspicion: Few = Few(4, 5, -50.0)
     early_confirmation: Few = Few(8, 10, -46.0)
     early_s: float = 1.0
@@ -151,7 +153,8 @@ class NearEndDetector:
             )
         )
         self._since = 0  # first sample of the suspicion or voice
-        self._until = 0  # a suspicion lives until this sample
+        self._settled = 0  # a suspicion is not confirmed before this sample
+        self._until = 0  # and lives until this one
         self._spoken = 0  # end of the last frame of speech
         self._sounding_since: int | None = None
         self._deaf_until = 0
@@ -266,10 +269,11 @@ class NearEndDetector:
         if self._phase is _Phase.QUIET and self._heard(suspicion):
             self._phase = _Phase.SUSPECTED
             self._since = self._now - self._age(suspicion) * FRAME
+            self._settled = self._now + round(policy.settle_s * RATE)
             self._until = self._now + round(policy.within_s * RATE)
             events.append(NearEndSuspected(self._since))
         if self._phase is _Phase.SUSPECTED:
-            if self._heard(confirmation):
+            if self._now >= self._settled and self._heard(confirmation):
                 self._phase = _Phase.VOICE
                 events.append(NearEndConfirmed(self._since))
             elif self._now >= self._until:

@@ -35,6 +35,7 @@ POLICY = Policy(
     suspicion=Few(3, 4, -55.0),
     confirmation=Few(6, 8, -48.0),
     within_s=0.6,
+    settle_s=0.0,
     early_suspicion=Few(4, 5, -50.0),
     early_confirmation=Few(8, 10, -46.0),
     voice=Few(6, 10, -55.0),
@@ -357,3 +358,14 @@ def test_noise_that_the_canceller_lets_through_in_the_gaps_of_an_answer_is_nobod
     assert len(told["blind"]) > 1, "without knowing the noise it is a crowd"
     assert len(told["own"]) == 1
     assert told["own"][0] == pytest.approx(begins / RATE, abs=0.5)
+
+
+def test_what_the_duck_takes_away_was_the_devices_own_echo() -> None:
+    """A burst that leaks through is loud for 120 ms, and the suspicion lowers it; a person goes on."""
+    patient = replace(POLICY, settle_s=0.16)
+    for after_dbfs, kind in ((-60, "NearEndCleared"), (-35, "NearEndConfirmed")):
+        course = Course(detector(policy=patient))
+        course.warm()
+        events = course.hear(np.concatenate([tone(6, -33), tone(40, after_dbfs)]), sounding=True)
+        assert kinds(events)[:2] == ["NearEndSuspected", kind]
+        assert course.at - events[0].sample > 0

@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 from acoustics import RATE_HZ, speech
 from numpy.typing import NDArray
-from study.cases import Scene
+from study.cases import ANSWER_HZ, Scene
 from study.loop import BEGIN_S, Mark, Run, as_heard, marks
 from virtual.device import VirtualDevice
 from virtual.loop import run as run_virtual
@@ -28,6 +28,8 @@ from edge_agent.audio.engine import AnswerStarted, Duplex, EngineEvent, Step
 from edge_agent.simulator import Rule, Say, Script, Twin, When
 
 QUESTION = "What do you know about that?"
+FIRST_S = 6
+"""What a device that has spoken before has said."""
 QUESTION_DBFS = -14.0
 """Louder than anybody speaks over an answer, so that a service can hear this alone."""
 DEAF_DBFS = -22.0
@@ -35,7 +37,7 @@ OVER_NOISE_DB = 7.0
 """The twin's detector hears levels, the service's hears speech: its threshold is kept above the room's noise."""
 
 
-def talk(scene: Scene, folder: Path, *, hears: bool) -> Run:
+def talk(scene: Scene, folder: Path, *, hears: bool, spoken_before: bool = True) -> Run:
     """Let a whole device live through a scene.
 
     Args:
@@ -43,15 +45,21 @@ def talk(scene: Scene, folder: Path, *, hears: bool) -> Run:
         folder: for the device's key and state.
         hears: the service finds by itself that somebody speaks over the answer; False: it never does, and whether the
             answer stops is the device's doing alone.
+        spoken_before: the device has answered something else in this room; False: it was just switched on, and does not
+            believe its canceller yet.
     """
     with mock.patch.dict(os.environ, XDG_STATE_HOME=str(folder / "state")):
-        return run_virtual(_story(scene, folder, _question(), hears=hears))
+        return run_virtual(_story(scene, folder, _question(), hears=hears, spoken_before=spoken_before))
 
 
-async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hears: bool) -> Run:
+async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hears: bool, spoken_before: bool) -> Run:
     clock = asyncio.get_running_loop().time
+    said = [scene.answer[: FIRST_S * ANSWER_HZ], scene.answer] if spoken_before else [scene.answer]
     script = Script(
-        rules=(Rule(when=When(nth=1), steps=(Say(sound=scene.answer.tobytes()),)), Rule(steps=())),
+        rules=(
+            *(Rule(when=When(nth=n), steps=(Say(sound=one.tobytes()),)) for n, one in enumerate(said, 1)),
+            Rule(steps=()),
+        ),
         vad_threshold_dbfs=max(-45.0, scene.noise_dbfs + OVER_NOISE_DB) if hears else DEAF_DBFS,
     )
     air = RoomAir(scene.room)
@@ -70,10 +78,15 @@ async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hear
         watch = _Watch(device.agent.talk.engine)
         await device.tap()
         await device.until(state="listening")
-        air.speak(asked, at=device.now + 0.3)
-        while watch.began is None:
-            assert device.now < 1_060.0, device.told(twin.sessions)
-            await asyncio.sleep(0.005)
+        for before in [True] * (len(said) - 1) + [False]:
+            watch.began = None
+            air.speak(asked, at=device.now + 0.3)
+            while watch.began is None:
+                assert device.now < 1_090.0, device.told(twin.sessions)
+                await asyncio.sleep(0.005)
+            if before:
+                await device.until(state="listening")
+        assert watch.began is not None
         zero = watch.began - BEGIN_S
         air.speak(scene.near, at=zero)
         await asyncio.sleep(max(0.0, zero + scene.seconds - device.now))
@@ -81,8 +94,8 @@ async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hear
         run.clean = np.frombuffer(ring.read(ring.oldest, ring.written), "<i2")
         run.clean = _from(run.clean, ring.oldest / 16_000 - (zero - air.epoch), 16_000)
         run.marks = [Mark(mark.kind, mark.at - zero, mark.heard - zero) for mark in watch.marks if mark.at >= zero]
-        said = [mark.t for session in twin.sessions for mark in session.marks if mark.kind == "interrupted"]
-        run.marks += [Mark("interrupted", t - zero, t - zero) for t in said if t >= zero]
+        stopped = [mark.t for session in twin.sessions for mark in session.marks if mark.kind == "interrupted"]
+        run.marks += [Mark("interrupted", t - zero, t - zero) for t in stopped if t >= zero]
         run.sent = np.frombuffer(bytes(twin.session.audio), "<i2")
         record, first = air.record, air.frame(zero)
         run.microphone = as_heard(record.microphone[first:])
