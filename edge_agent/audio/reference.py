@@ -6,15 +6,28 @@
 
 Microphone and loudspeaker have clocks of their own, and the loudspeaker's ring lies between them. The reference follows
 the play position, committed minus queued frames, so that the canceller sees an echo path of constant delay whatever the
-ring does: a block that was read late counts as read in time (the earliest of the last two seconds is believed), the
-drift of two clocks is made up sample by sample, and what is more than a slip (an underrun, microphone sound that was
-lost) is made up at once. Where the loudspeaker had nothing to play, the reference is silent. It runs ahead of what is
-played (`lead_for`), because an echo canceller can look back and not ahead.
+ring does. What one block says of it is not much: a late read makes it too early, and a sound server tells its ring in
+whole periods, so that the same place seems now here, now a period off. So a few times a second it is asked of many: the
+place is at least what a tenth of the last two seconds' blocks fall short of, at most what a third of the last half
+second's do, and stays in between. Single blocks move nothing.
+
+- A difference up to 3 ms is drift, made up by a sample five times a second at most while something is heard: 300 ppm
+  are followed, and it is no more than drift to the canceller.
+- One that may be a period told for nothing (up to 22 ms ahead of what is told, half the lead behind it) is let be; it
+  counts as a doubt, since the path may have changed, and drift is followed from there.
+- A larger one is made up at once: a lasting fall (an underrun) within 0.3 s, a lasting rise (microphone sound that was
+  lost) within two seconds. So is any difference in the second after `realign`, beginning with the next block.
+
+Nothing that is made up while nothing is heard counts as a jump. Where the loudspeaker had nothing to play, the
+reference is silent. It runs ahead of what is played (`lead_for`), because an echo canceller can look back and not
+ahead.
 
 Pure; one thread. Committed frames come in whole milliseconds; a part of one waits for the next call.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +42,19 @@ LEAD_MOST = 320
 """Samples: no reference runs further ahead, 20 ms."""
 SLIP_MOST = 48
 """Samples: a difference up to 3 ms is drift, made up sample by sample while something is heard; more is a jump."""
+AHEAD_MOST = 352
+"""Samples: the reference stays where it is if it seems up to 22 ms further ahead than it should: a sound server that
+takes blocks of 20 ms says so much for nothing. Where it seems to be behind, half the lead is most."""
 
 _FAINT = 3  # of 32 768, -80 dBFS: no echo of it can be heard
 _SIZE = 2 * RATE  # the longest ring of a loudspeaker, and room for a late thread
 _FRAMES = 3  # of 48 kHz in one sample
-_WINDOW = RATE  # samples: the earliest read of one to two of these is believed
+_WINDOW = 2 * RATE  # samples: the blocks of so long are asked where the loudspeaker is at least
+_RECENT = RATE // 2  # samples: those of so long, where at most
+_SETTLE = RATE  # samples: after so long no thread that was late still reads in haste
+_LEAST, _MOST = 10, 3  # one in so many blocks may tell less
+_ASK_EVERY = RATE // 10  # samples
+_SLIP_EVERY = RATE // 5  # samples
 
 
 def lead_for(block_frames: int) -> int:
@@ -61,12 +82,17 @@ class Reference:
         self._loud_until = 0  # no sound stands in the ring from this sample on
         self._at = 0
         self._taken = 0
-        self._least: list[int] = []  # of play position minus microphone position: this window's, the one before
-        self._window_ends = 0
+        self._seen: deque[tuple[int, int]] = deque()  # microphone position, play position minus microphone position
+        self._believed = 0
+        self._ask_at = self._settled_at = 0
+        self._slip_at = 0
+        self._told = 0
         self.slips = 0
         """Samples left out or doubled for drift, so far."""
         self.jumps = 0
         """Times the play position jumped while something was heard, so far."""
+        self.doubts = 0
+        """Times what is told of the play position moved by more than drift, so far, made up or not."""
 
     def put(self, speaker: NDArray[np.int32], *, silent: bool) -> None:
         """Take frames (n, 2) that were committed to the loudspeaker; `silent`: all of them, and those 20 ms before."""
@@ -92,8 +118,9 @@ class Reference:
             self.jumps += bool(behind) and not quiet
             self._at += max(0, behind)
             gap = min(count, max(0, -behind))
-        elif behind:
+        elif behind and self._taken >= self._slip_at:
             self._at += 1 if behind > 0 else -1
+            self._slip_at = self._taken + _SLIP_EVERY
             self.slips += 1
         found = np.zeros(count, np.int16)
         sound = self._at < self._loud_until
@@ -104,15 +131,36 @@ class Reference:
 
     def realign(self) -> None:
         """Sound was lost on either side: believe the next block at once."""
-        self._least.clear()
+        self._seen.clear()
 
     def _target(self, lead: int) -> int:
-        """Return the least difference of play position and microphone position of the last one to two seconds."""
-        if not self._least or self._taken >= self._window_ends:
-            self._least = [lead, *self._least[:1]]
-            self._window_ends = self._taken + _WINDOW
-        self._least[0] = min(self._least[0], lead)
-        return min(self._least)
+        """Return what is believed of the difference of play position and microphone position."""
+        first = not self._seen
+        if first:
+            self._settled_at = self._taken + _SETTLE
+        self._seen.append((self._taken, lead))
+        while self._taken - self._seen[0][0] >= _WINDOW:
+            self._seen.popleft()
+        if first or self._taken >= self._ask_at:
+            self._ask_at = self._taken + _ASK_EVERY
+            most = _low([lead for at, lead in self._seen if self._taken - at < _RECENT], _MOST)
+            told = most
+            if self._taken >= self._settled_at:
+                told = min(max(self._told, _low([lead for _, lead in self._seen], _LEAST)), most)
+            self._believe(told)
+        return self._believed
+
+    def _believe(self, told: int) -> None:
+        """Follow what the blocks tell, unless it may be a period that a sound server told for nothing."""
+        moved, self._told = told - self._told, told
+        if abs(moved) <= SLIP_MOST:
+            self._believed += moved
+        else:
+            self.doubts += 1
+        more = told - self._believed
+        settling = self._taken < self._settled_at
+        if settling or abs(more) <= SLIP_MOST or not -AHEAD_MOST <= more <= self._lead // 2:
+            self._believed = told
 
     def _read(self, into: NDArray[np.int16]) -> None:
         """Copy what stands in the ring from `_at` on; what was overwritten or never committed is silence."""
@@ -136,3 +184,8 @@ class Reference:
 
 def _audible(samples: NDArray[np.int16]) -> bool:
     return bool(len(samples)) and peak(samples) > _FAINT
+
+
+def _low(values: list[int], share: int) -> int:
+    """Return the value that one in `share` of these falls short of."""
+    return sorted(values)[len(values) // share]
