@@ -266,10 +266,11 @@ class NearEnd:
 
     def _played(self, count: int, queued: int) -> tuple[NDArray[np.int16], bool]:
         """Return what the loudspeaker plays meanwhile, and whether that is any sound."""
-        jumps = self._reference.jumps
+        jumps, doubts = self._reference.jumps, self._reference.doubts
         far, loud = self._reference.take(count, queued=queued)
+        if (self._reference.jumps, self._reference.doubts) != (jumps, doubts):
+            self._distrust()  # the canceller may have to find the echo again
         if self._reference.jumps != jumps:
-            self._distrust()  # the canceller has to find the echo again
             loud = loud or self._canceller is not None  # the reference has a hole there, and the room has none
         self._since_sound = 0 if loud else self._since_sound + count
         return far, loud

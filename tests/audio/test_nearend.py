@@ -27,7 +27,7 @@ from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted
 from edge_agent.audio.echo.aec3 import Aec3
 from edge_agent.audio.echo.speex import Speex
 from edge_agent.audio.filters import Decimator, resample
-from edge_agent.audio.nearend import NearEnd, NearEvent, WakeHeard
+from edge_agent.audio.nearend import LEARN_S, NearEnd, NearEvent, WakeHeard
 from edge_agent.audio.reference import LEAD
 from edge_agent.audio.ring import RATE, CaptureRing
 from edge_agent.wake import Heard
@@ -106,6 +106,8 @@ class Bench:
     now: float = 100.0
     events: list[NearEvent] = field(default_factory=list)
     ducked: list[bool] = field(default_factory=list)
+    told_more: int = 0
+    """Frames that the loudspeaker says it holds, and does not."""
 
     def run(self, mic: Sound, far: Sound | None = None, *, shut: Callable[[int], bool] | None = None) -> None:
         """Hear `mic` while `far` is played; `shut` tells from which sample on the microphone is muted."""
@@ -118,7 +120,7 @@ class Bench:
                 self.near.set_mute(shut(at // 3), self.now)
             self.commit(coming := played[at + size : at + 2 * size])
             self.now += size / 48_000
-            self.near.take(frames[at : at + size].copy(), self.now, len(coming), self.events.append)
+            self.near.take(frames[at : at + size].copy(), self.now, len(coming) + self.told_more, self.events.append)
             self.ducked.append(self.near.ducking)
 
     def commit(self, frames: NDArray[np.int32]) -> None:
@@ -345,6 +347,28 @@ def test_after_sound_was_lost_nobody_is_suspected_for_half_a_second() -> None:
     device.run(noise(2.0), noise(2.0, seed=3))
     suspected = device.of(NearEndSuspected)
     assert 3.48 * RATE <= suspected[0].sample < 3.6 * RATE
+
+
+class Silencer(Spy):
+    """A canceller that leaves nothing, ever."""
+
+    def process(self, near: Sound, far: Sound) -> Sound:
+        return np.zeros_like(super().process(near, far))
+
+
+@pytest.mark.parametrize("told_more", [960, 2_880])
+def test_where_the_echo_may_have_moved_the_canceller_is_believed_only_once_it_has_worked_again(told_more: int) -> None:
+    device = bench(Silencer())
+    device.run(noise(4.0), noise(4.0, seed=2))
+    learned = device.near.gated_blocks
+    device.run(noise(1.0), noise(1.0, seed=3))
+    assert device.near.gated_blocks == learned
+    device.told_more = told_more
+    device.run(noise(4.0), noise(4.0, seed=4))
+    again = device.near.gated_blocks - learned
+    assert again * 0.02 >= LEARN_S - 0.04
+    device.run(noise(1.0), noise(1.0, seed=5))
+    assert device.near.gated_blocks == learned + again
 
 
 @settings(max_examples=12, deadline=None)
