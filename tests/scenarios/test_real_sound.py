@@ -89,14 +89,20 @@ def test_sixty_seconds_of_speech_arrive_whole_and_the_answer_is_heard(tmp_path: 
     print(f"correlation {min(score for _, score in laid):.3f} at worst, {status['xruns']} xruns")  # noqa: T201
 
 
-ANSWER_S = 75.0
+ANSWER_S = 90.0
 ALONE_S = 60.0
+TRIES = 3
+"""A person says it so often at most: for up to 3 s after the loudspeaker stumbled nobody is believed."""
 
 
-def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_at_once(
+def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_who_insists(
     tmp_path: Path, twin: SyncTwin
 ) -> None:
-    """Its loudspeaker plays into its own microphone, with the sound server's latency; then a person talks over it."""
+    """Its loudspeaker plays into its own microphone, with the sound server's latency; then a person talks over it.
+
+    On a machine that is kept busy a sound server stumbles every few seconds, and the device believes nobody until the
+    canceller has been seen to work again; so a person may have to say it again, as one would.
+    """
     question = speech("what time is it please", voice="en-us+f4", dbfs=-24)
     objection = speech("excuse me, could you please tell me something else now", voice="en-us+f4", dbfs=-24)
     twin.answer(Hear("a question"), Say("A tale.", sound=answer(ANSWER_S)))
@@ -135,22 +141,23 @@ def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_at_once
             assert status["state"] == "speaking", "it interrupted itself"
             assert not figures.get("interruptions")
             assert figures.get("near_end", {}).get("confirmed", 0) == 0
-            spoken = room.play((objection.astype(np.float32), 48_000))
-            until(socket, state="listening")
-            took = time.monotonic() - spoken.started
-            spoken.wait()
+            began, tries = time.monotonic(), 0
+            while call(socket, {"do": "status"})["state"] == "speaking" and tries < TRIES:
+                tries += 1
+                room.play((objection.astype(np.float32), 48_000)).wait()
+            took = time.monotonic() - began
             figures = call(socket, {"do": "metrics"})["figures"]
         finally:
             process.terminate()
             assert process.wait(10) == 0
 
-    assert sum(figures["interruptions"].values()) == 1
+    assert sum(figures.get("interruptions", {}).values()) == 1, "the person was not heard"
     assert len(alone) / RATE > ALONE_S - 2.0, "what goes up goes up continuously"
     pieces = alone[: len(alone) // 1_600 * 1_600].reshape(-1, 1_600)
     left = [level(piece) for piece in pieces]
     assert float(np.median(left)) < -60
     assert float(np.percentile(left, 99)) < -45, "nothing in it that a service takes for speech"
     print(  # noqa: T201
-        f"left of an echo at -22 dBFS: {np.median(left):.0f} dBFS, at most {max(left):.0f}; stopped {took:.1f} s after "
-        f"the person began; {status['xruns']} xruns"
+        f"left of an echo at -22 dBFS: {np.median(left):.0f} dBFS, at most {max(left):.0f}; stopped when the "
+        f"person had said it {tries} times, {took:.1f} s; {status['xruns']} xruns"
     )
