@@ -38,7 +38,7 @@ TAIL_S = 0.3
 """The device is in the room this long after its last sound: air, reverberation and a margin."""
 WORK_ON_S = 1.0
 """The canceller goes on this long after the device's last sound where nobody is listening."""
-LEARN_S = 0.4
+LEARN_S = 1.0
 """A canceller is believed once nothing was left of so much of the device's own sound."""
 LEARN_MOST_S = 3.0
 """Or after so much in all: what is left then is not its fault."""

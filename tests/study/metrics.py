@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from study.loop import HEARD_HZ, Run
 
+from edge_agent.audio.echo.aec3 import Aec3
+
 WINDOW_S = 0.3
 """ERLE is taken in windows of this length in which the answer sounds and nobody speaks."""
+ERLE_S = 30.0
 CONVERGED_DB = 15.0
 WITHIN_S = 1.5
 """An interruption that has not stopped the answer by then has failed."""
@@ -58,12 +61,20 @@ def quiet_minutes(run: Run) -> float:
 
 
 def erle(run: Run) -> list[tuple[float, float]]:
-    """Return (second, dB) for each window in which the answer sounds, full and alone: microphone over what goes up."""
+    """Return (second, dB) for each window in which the answer sounds, full and alone: microphone over what is left.
+
+    A canceller of its own hears what the room's microphone and loudspeaker did, from the start, so that no gate and no
+    earlier answer beautifies the figure.
+    """
     size = round(WINDOW_S * HEARD_HZ)
-    count = min(map(len, (run.microphone, run.clean, run.near, run.loudspeaker))) // size
+    count = min(len(run.microphone), len(run.loudspeaker), round(ERLE_S * HEARD_HZ)) // size
+    microphone, loudspeaker = run.microphone[: count * size], run.loudspeaker[: count * size]
+    clean = Aec3().process(microphone, loudspeaker)
+    near = np.zeros(count * size, np.int16)
+    near[: len(run.near)] = run.near[: count * size]
     power = [
-        np.mean(np.square(sound[: count * size].astype(np.float64)).reshape(count, size), axis=1)
-        for sound in (run.microphone, run.clean, run.near, run.loudspeaker)
+        np.mean(np.square(sound.astype(np.float64)).reshape(count, size), axis=1)
+        for sound in (microphone, clean, near, loudspeaker)
     ]
     mic, clean, near, played = power
     loud = played > 10 ** (-10 / 10) * np.mean(played[played > 1.0]) if (played > 1.0).any() else played > 1.0

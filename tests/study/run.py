@@ -34,8 +34,9 @@ from study.loop import ATTEND_S, Bench, Run, listen, play
 
 from edge_agent.wake import WakeDetector, find_all
 
-Way = Literal["alone", "together", "room", "word", "engine"]
-"""The daemon with a service that never interrupts, or with one that does; the engine in a room, for words, or bare."""
+Way = Literal["alone", "fresh", "together", "room", "word", "engine"]
+"""The daemon with a service that never interrupts, the same just switched on, or with one that does; the engine in a
+room, for words, or bare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def study(half: Half, folder: Path, *, workers: int) -> Results:
     answered = [*replies(half), *spoken, *early(half)]
     jobs: list[tuple[Way, Case]] = [
         *(("alone", case) for case in answered),
+        *(("fresh", case) for case in [*replies(half)[::3], *early(half)]),
         *(("together", case) for case in [*replies(half)[::3], *spoken]),
         *(("room", case) for case in rooms_without_answer(half)),
         *(("word", case) for case in words(half)),
@@ -112,8 +114,8 @@ def measure(way: Way, case: Case, folder: Path) -> Outcome:
             return Outcome(case, way, woken=any(0 <= at - onset < 2.5 for at in run.times("wake")))
         case "engine":
             run = play(scene)
-        case "alone" | "together":
-            run = talk(scene, own / "device", hears=way == "together")
+        case "alone" | "together" | "fresh":
+            run = talk(scene, own / "device", hears=way == "together", spoken_before=way != "fresh")
     return _outcome(case, way, run)
 
 
@@ -123,7 +125,7 @@ def is_wake_word(case: Case) -> bool:
 
 
 def _outcome(case: Case, way: Way, run: Run) -> Outcome:
-    windows = metrics.erle(run)
+    windows = metrics.erle(run) if way == "fresh" and case.kind == "reply" else []
     after = over = None
     silent = next((mark.heard for mark in run.marks if mark.kind == "silence"), None)
     if run.onset_s is not None and run.words_s is not None and silent is not None and silent >= run.onset_s:

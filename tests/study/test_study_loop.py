@@ -30,7 +30,6 @@ def test_an_answer_yields_to_a_person_and_what_they_say_goes_up_whole(tmp_path: 
     assert outcome.false_stops == outcome.by_service == 0
     assert outcome.level_after is not None
     assert abs(outcome.level_after) < 2
-    assert np.median([db for _, db in outcome.erle]) > 20
 
 
 def test_the_service_may_be_first_and_there_is_one_silence(tmp_path: Path) -> None:
@@ -44,6 +43,7 @@ def test_nobody_speaks_and_nothing_stops(tmp_path: Path) -> None:
     scene = build(quiet, tmp_path)
     run = play(dataclasses.replace(scene, seconds=8.0))
     assert metrics.false_alarms(run, "stop") == 0
+    assert np.median([db for at, db in metrics.erle(run) if at > 2]) > 20
     assert np.abs(run.loudspeaker[16_000:]).max() > 3_000
 
 
