@@ -70,7 +70,7 @@ class Vad:
     )
     prefix_padding_ms: int = setting(
         0,
-        "How long speech must last to count as a start; 0: the service's own, or 120 where the device cancels its echo.",
+        "How long speech must last to count as a start; 0: the service's own, or 120 where the device cancels echo.",
         unit="ms",
         effect="connection",
         check=between(0, 2000),
