@@ -307,7 +307,7 @@ elif [[ -n ${PYTEST_BROKEN_OFF:-} && $* == *"-m slow"* ]]; then
   exit 2
 fi
 count=11 bad=${PYTEST_FAILURES:-0}
-if [[ $* == *"-m slow"* || $* == *"-m sound"* || $* == *"-m soak"* ]]; then
+if [[ $* == *"-m slow"* || $* == *"-m sound"* || $* == *"-m soak"* || $* == *"-m study"* ]]; then
   count=3 bad=0
 elif [[ -n ${PYTEST_CRASHES:-} ]]; then
   exit 3
@@ -346,7 +346,7 @@ def last_line(text: str) -> str:
 def test_the_closing_line_counts_every_layer(tested: Machine) -> None:
     code, text = tested.run(".ci/run")
     assert code == 0, text
-    assert last_line(text).startswith("21 passed, 0 failed, 5 skipped")  # 3 tools; 10 and four times 2 tests
+    assert last_line(text).startswith("23 passed, 0 failed, 6 skipped")  # 3 tools; 10 and five times 2 tests
     assert "everyday tests   passed: 10 passed, 0 failed, 1 skipped" in text
     assert any("-m not slow and not sound" in call and "-n 2" in call for call in tested.calls)
 
@@ -354,7 +354,7 @@ def test_the_closing_line_counts_every_layer(tested: Machine) -> None:
 def test_a_failing_layer_fails_the_whole_and_the_others_still_run(tested: Machine) -> None:
     code, text = tested.run("scripts/test", RUFF_ENDS="1", PYTEST_FAILURES="2")
     assert code == 1
-    assert last_line(text).startswith("17 passed, 4 failed, 5 skipped")
+    assert last_line(text).startswith("19 passed, 4 failed, 6 skipped")
     assert any("-m slow" in call for call in tested.calls)
 
 
@@ -375,7 +375,7 @@ def test_the_long_layers_run_beside_the_slow_one_and_count_as_well(tested: Machi
     assert code == 0, text
     assert "soak             passed: 2 passed, 0 failed, 1 skipped (beside the others)" in text
     assert "virtual days     passed: 2 passed, 0 failed, 1 skipped" in text
-    assert sum("-m slow and not virtual and not soak" in call for call in tested.calls) == 1
+    assert sum("-m slow and not virtual and not soak and not study" in call for call in tested.calls) == 1
 
 
 def test_the_half_hour_can_be_left_out(tested: Machine) -> None:

@@ -127,8 +127,8 @@ class Parlour:
         await self.at(said.ends)
         return said
 
-    async def telling(self, question: Sound, *, for_s: float = 2.0) -> Said:
-        """Ask something, and hear the answer for a while."""
+    async def telling(self, question: Sound, *, for_s: float = 4.0) -> Said:
+        """Ask something, and hear the answer until the device believes its canceller."""
         said = await self.asked(question)
         await self.device.until(state="speaking")
         await asyncio.sleep(for_s)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ from edge_agent.simulator import SessionRecord, Twin
 from edge_agent.vision.photographer import _Worker
 
 LOOK_S = 0.01
+SOCKET_PATH_MOST = 100
 BEFORE_PRESS_S = 0.3  # people begin to speak before their finger is down; the pre-roll is 0.5 s
 AFTER_SPEECH_S = 0.2  # and let go a little after the last syllable
 
@@ -63,6 +65,7 @@ class VirtualDevice:
         air: Air | None = None,
         **tables: Any,
     ) -> None:
+        self._patches = contextlib.ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         key = folder / "key"
         if not key.exists():
@@ -84,7 +87,7 @@ class VirtualDevice:
             "conversation": {"follow_up_s": 0.0},  # noise is no speech to a detector
             "panel": {"pins": "none"},
             "tools": {"folder": str(folder / "tools")},
-            "control": {"socket": str(folder / "c.sock")},
+            "control": {"socket": str(self._socket(folder))},
         }
         for name, table in tables.items():
             tree[name] = {**tree.get(name, {}), **table} if isinstance(table, dict) else table
@@ -100,9 +103,22 @@ class VirtualDevice:
         """Every sentence of the device's own, with its time."""
         self._keep_last = keep_last
         self._ssl_context = ssl_context
-        self._patches = contextlib.ExitStack()
+
+    def _socket(self, folder: Path) -> Path:
+        """Return a path that the kernel takes for a socket's: at most 107 bytes."""
+        near = folder / "c.sock"
+        if len(str(near)) < SOCKET_PATH_MOST:
+            return near
+        return Path(self._patches.enter_context(tempfile.TemporaryDirectory(prefix="device-"))) / "c.sock"
 
     async def __aenter__(self) -> Self:
+        try:
+            return await self._entered()
+        except BaseException:
+            self._patches.close()  # else the next test would run in this one's clothes
+            raise
+
+    async def _entered(self) -> Self:
         self.loop = asyncio.get_running_loop()
         self._patches.enter_context(mock.patch("edge_agent.agent.agent.Sound", self.air.sound))
         self._patches.enter_context(mock.patch.object(Agent, "_leave", self._left))
