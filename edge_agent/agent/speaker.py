@@ -104,6 +104,10 @@ class Speaker:
 
     def failed(self, error: BaseException) -> None:
         """The sound thread reports a device, or itself."""
-        log.error("%s", error)
-        fault = error.fault if isinstance(error, AgentError) else None
-        self._tell(ev.FaultRaised(fault or Fault.MICROPHONE, str(error)))
+        if isinstance(error, AgentError):
+            log.error("%s", error)
+            self._tell(ev.FaultRaised(error.fault or Fault.MICROPHONE, str(error)))
+            return
+        log.error("defect: the sound thread has ended", exc_info=error)
+        sentence = f"The sound has failed ({type(error).__name__}); the device starts anew in a moment."
+        self._tell(ev.FaultRaised(Fault.MICROPHONE, sentence))

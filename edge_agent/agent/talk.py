@@ -268,7 +268,8 @@ class Talk:
                 self.link.disconnect()
             case do.OpenTurn(turn=turn, start=start):
                 here = self.sample()  # no earlier than that while the device's own voice is in the room
-                self.uplink.open(turn, here if start is None else max(start, here) if self.engine.prompt_ms else start)
+                speaking = self.engine.prompt_ms and (self.machine.rules.manual or not self.ears.full_duplex)
+                self.uplink.open(turn, here if start is None else max(start, here) if speaking else start)
                 self._voice.hush()
                 self.link.sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)

@@ -46,6 +46,7 @@ FLUSH_S = 0.1
 """Silence that pushes out what a canceller still holds of the microphone: far more than its frames."""
 _AUDIBLE = 10 ** (-45 / 10)  # power of the echo over full scale: a softer one teaches nothing
 _LEFT = 10 ** (-50 / 10)  # of what is left of it: a listening service may take a louder one for a person
+_NOISE_DB = 6.0  # a block of noise is so much louder than the noise's floor at most
 _TICK_S = 1e-6  # rounding of `now`; far less than a sample
 
 
@@ -259,7 +260,7 @@ class NearEnd:
             return clean, False, sounding
         untaught = not self._taught and self.attentive and sounding
         if loud and not self._taught:
-            self._learn(heard, clean)
+            self._learn(far, clean)
         if untaught and self._detector is not None:
             self._detector.hold_off(self._ring.written, (len(heard) + FRAME) / RATE)
         return clean, untaught, sounding
@@ -295,12 +296,16 @@ class NearEnd:
         self._taught = self._canceller is None or self._canceller.name == "hardware"
         self._lesson = self._known = 0
 
-    def _learn(self, heard: NDArray[np.int16], clean: NDArray[np.int16]) -> None:
-        """Judge by a block in which the device may be heard whether the canceller can be believed."""
-        if _power(heard) < _AUDIBLE:
+    def _learn(self, far: NDArray[np.int16], clean: NDArray[np.int16]) -> None:
+        """Judge by a block in which the device speaks whether the canceller can be believed.
+
+        What is left may be as loud as the room's noise; an echo that is softer still has never been a trouble.
+        """
+        if _power(far) < _AUDIBLE:
             return
-        self._lesson += len(heard)
-        self._known = self._known + len(heard) if _power(clean) < _LEFT else 0
+        noise = 0.0 if self._detector is None else 10 ** ((self._detector.noise_dbfs + _NOISE_DB) / 10)
+        self._lesson += len(far)
+        self._known = self._known + len(far) if _power(clean) < max(_LEFT, noise) else 0
         self._taught = self._known >= LEARN_S * RATE or self._lesson >= LEARN_MOST_S * RATE
 
     def _notice(self, clean: NDArray[np.int16], sounding: bool, told: Callable[[NearEvent], None]) -> None:

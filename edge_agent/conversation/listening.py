@@ -61,7 +61,7 @@ class ListeningRules(Steps):
             return
         if not self._answer.sounding:  # over a cue or a prompt
             self._voice = True
-            self._hear_voice(event.sample, veiled=True)
+            self._hear_voice(event.sample)
             return
         if self._announcing:
             return
@@ -90,10 +90,10 @@ class ListeningRules(Steps):
             if self._turn is None:
                 self._listen_again()
 
-    def _hear_voice(self, sample: int, *, veiled: bool = False) -> None:
+    def _hear_voice(self, sample: int) -> None:
         """Somebody speaks to a device that sounds no answer: make a turn of it.
 
-        `veiled`: a cue or a prompt sounds meanwhile.
+        A cue, a prompt or the end of an answer may just have sounded: what was kept back for it was the person's.
         """
         self._last_sound = self._now
         if self.rules.local_voice:
@@ -104,13 +104,11 @@ class ListeningRules(Steps):
             return
         if ear.sample is not None and sample - ear.sample < WAKE_RUN_S * SAMPLE_RATE:
             sample = min(sample, ear.sample)
-            veiled = True  # by the cue that told that the device listens
         bidden = ear.by in BIDDEN
         if not bidden:
             self._unbidden_at = self._now
         self._open_turn(sample, None, quietly=True, bidden=bidden)
-        if veiled:
-            self._reveal(sample)
+        self._reveal(sample)
 
     def _reveal(self, sample: int) -> None:
         """What was kept back since `sample`, because the device itself was heard, was a person.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_agent.agent.reports import Reports
@@ -86,14 +87,26 @@ def test_watchers_are_told_of_gaps_and_levels() -> None:
     in_a_room(story)
 
 
-@pytest.mark.parametrize(
-    ("error", "fault"),
-    [(DeviceError("No loudspeaker.", fault=Fault.LOUDSPEAKER), Fault.LOUDSPEAKER), (OSError("odd"), Fault.MICROPHONE)],
-)
-def test_a_device_that_fails_is_a_fault_with_its_sentence(error: Exception, fault: Fault) -> None:
+def test_a_device_that_fails_is_a_fault_with_its_sentence() -> None:
     def story(room: Room) -> None:
-        room.speaker.failed(error)
-        assert room.told == [ev.FaultRaised(fault, str(error))]
+        room.speaker.failed(DeviceError("No loudspeaker.", fault=Fault.LOUDSPEAKER))
+        assert room.told == [ev.FaultRaised(Fault.LOUDSPEAKER, "No loudspeaker.")]
+
+    in_a_room(story)
+
+
+def test_a_sound_thread_that_ends_by_a_defect_is_a_sentence_and_a_traceback_for_who_mends_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def story(room: Room) -> None:
+        with pytest.raises(ValueError, match="cannot reshape") as raised:
+            np.zeros(3).reshape(2, 2)
+        room.speaker.failed(raised.value)
+        (told,) = room.told
+        assert isinstance(told, ev.FaultRaised)
+        assert told.text == "The sound has failed (ValueError); the device starts anew in a moment."
+        assert "cannot reshape" in caplog.text
+        assert "Traceback" in caplog.text
 
     in_a_room(story)
 

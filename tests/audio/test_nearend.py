@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import acoustics
 import echoes
 import numpy as np
 import pytest
@@ -236,6 +237,19 @@ def test_the_canceller_rests_while_nobody_listens_and_nothing_sounds() -> None:
     device.near.attend(True, careful=True)
     device.run(noise(0.5))
     assert len(spy.near) >= worked + 25
+
+
+@pytest.mark.parametrize("echo_db", [-10, -30, -50])
+def test_however_soft_the_echo_is_who_talks_over_the_answer_is_noticed(echo_db: float) -> None:
+    """A good enclosure, or a quiet night: there is hardly an echo for the canceller to prove itself by."""
+    scene = echoes.scene(12.0, delay_ms=60, echo_db=echo_db)
+    device = bench(Aec3(), detector=NearEndDetector(webrtc_speech()))
+    near = scene.near.copy()
+    said = resample(acoustics.speech("Wait a moment, please", dbfs=-28.0).astype(np.float32), 48_000, RATE)
+    near[8 * RATE : 8 * RATE + len(said)] += np.rint(said * 32_768).astype(np.int16)
+    device.run(near, scene.far)
+    (confirmed,) = device.of(NearEndConfirmed)
+    assert confirmed.sample == pytest.approx(8 * RATE, abs=0.6 * RATE)
 
 
 @pytest.mark.parametrize("make", [Aec3, Speex])

@@ -135,7 +135,7 @@ def test_a_short_sound_ducks_the_answer_and_it_comes_back(tmp_path: Path) -> Non
     async def story(parlour: Parlour) -> None:
         await parlour.device.do("ask", text="Tell me something.")
         await parlour.device.until(state="speaking")
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(5.0)
         begun.append(parlour.say(grunt))
         await parlour.device.until(state="idle", within_s=60.0)
 

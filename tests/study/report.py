@@ -209,7 +209,7 @@ def _false_table(results: Results) -> str:
             ("", "minutes", "false stops", "of them in the first second", "lowered a minute", "in the first second"),
             rows,
         )
-        + "A lowered answer comes back after 0.6 s.\n"
+        + "\nA lowered answer comes back after 0.6 s.\n"
     )
 
 
@@ -244,7 +244,7 @@ def _canceller(results: Results) -> str:
         f"the full answer plays alone, after 6 s of the first answer. Converged: {CONVERGED_DB:g} dB for a second. "
         "Where the echo is faint, the room's noise is what is left, so the figure is smaller there.\n\n"
         + _table(("SER", "ERLE, median", "tenth percentile", "converged after", "converged"), rows)
-        + "![ERLE over time](pictures/sound-erle.png)\n"
+        + "\n![ERLE over time](pictures/sound-erle.png)\n"
     )
 
 
@@ -287,6 +287,7 @@ def _follow_up(results: Results) -> str:
         "A room in which nothing is played, heard for 15 s before anybody listens, then for 25 s: the share of time in "
         "which the device finds that somebody speaks to it, so that sound would go up.\n\n"
         + _table(("what is heard", "sent"), rows)
+        + "\n"
         + f"Of {len(people)} people who speak 14 dB over other talk, {sum(one.found for one in people)} are noticed.\n"
     )
 
