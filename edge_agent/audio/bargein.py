@@ -7,9 +7,9 @@
 
 While the device sounds, what is left of its own echo must not count, and an answer that stops for nothing is worse than
 one that stops late. So it takes two steps: a *suspicion* (a few frames that are speech and not faint) ducks the answer,
-which makes the person stand out; *confirmation* (more and louder frames, soon) stops it; else the answer comes back. In
-the first second of sound, before the canceller has learned its echo path, and for half a second after sound was lost,
-less is believed.
+which makes the person stand out; *confirmation* (more and louder frames, soon, but not before the duck is heard) stops
+it; else the answer comes back. In the first second of sound less is believed, and for half a second after sound was
+lost nothing.
 
 While it is silent, a *voice* starts with a stretch of speech louder than the background, and ends with a pause. The
 background is the mean power of the last ten seconds or so in which no voice was found: a television that runs is

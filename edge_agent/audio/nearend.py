@@ -7,8 +7,11 @@
     mic -> zeroed while muted -> Decimator (fixed gain) -> echo canceller <- reference
         -> detector (somebody speaks) -> wake word -> ring
 
-Muted blocks are zeroed before anything looks at them; the canceller gets the zeros, so that it knows the echo under way
-when sound comes back, and a suspicion or voice ends. The canceller works while somebody may be listening (`attentive`)
+Muted blocks are zeroed before anything looks at them, and a suspicion or voice ends; the canceller is told of what the
+loudspeaker plays all the same, so that it knows the echo under way when sound comes back. After the start, and where
+sound was lost or the echo path may have moved, it is not believed before it has been seen to work for `LEARN_S`, at
+most `LEARN_MOST_S` of the device's own speech: until then silence goes up while the device sounds, and nobody is
+noticed. The canceller works while somebody may be listening (`attentive`)
 or the device is or was just heard; else the microphone goes by it untouched, and what it still holds of the microphone
 is pushed out when it works again. A canceller that `gates` (half-duplex) lets nothing through while it is `shut`: the
 ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says that it was a

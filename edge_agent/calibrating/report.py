@@ -88,7 +88,8 @@ def verdict(session: Session) -> str:
             return "This device removes its own echo. People can interrupt it by talking."
         case "half-duplex":
             return (
-                "The echo cannot be removed. The device listens only while it is quiet: interrupt it with the button."
+                "The echo cannot be removed. The device listens only while it is quiet: interrupt it with the "
+                "button, or with a voice that is louder than it."
             )
         case _ if not good(proposal):
             return "The echo can be removed, but it is loud: people will often have to interrupt it more than once."

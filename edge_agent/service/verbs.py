@@ -41,7 +41,10 @@ VERBS: dict[str, Verb] = {
         Verb("status", "What the device is doing, and why."),
         Verb("press", "Press the button and keep it pressed (a handset: lift it)."),
         Verb("release", "Let the button go (a handset: hang it up)."),
-        Verb("tap", "Press the button briefly: start a turn, or end the one that is open."),
+        Verb(
+            "tap",
+            "Press the button briefly: start a turn, or end the one that is open; a speaker begins to listen, or ends that.",
+        ),
         Verb("mute", "Make the microphone deaf until `unmute`, over restarts too."),
         Verb("unmute", "Let the microphone hear again."),
         Verb(
