@@ -43,7 +43,7 @@ VERBS: dict[str, Verb] = {
         Verb("release", "Let the button go (a handset: hang it up)."),
         Verb(
             "tap",
-            "Press the button briefly: start a turn, or end the one that is open; a speaker begins to listen, or ends that.",
+            "Press the button briefly: start a turn, or end the one that is open; a speaker listens, or stops.",
         ),
         Verb("mute", "Make the microphone deaf until `unmute`, over restarts too."),
         Verb("unmute", "Let the microphone hear again."),
