@@ -112,11 +112,7 @@ def _possible(world: _World) -> list[ev.Event]:
         events += [] if world.calls else [ev.ToolsCalled(1)]
     if world.calls:
         events.append(ev.ToolsSettled(1))
-    if machine.state is State.SPEAKING:
-        events.append(ev.PlaybackEnded(sample))
-    if machine.deadline is not None:
-        events.append(ev.Tick())
-    return events
+    return events + _due(machine, sample)
 
 
 def _household(world: _World) -> list[ev.Event]:
@@ -136,11 +132,7 @@ def _household(world: _World) -> list[ev.Event]:
         events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.Snapshot()]
-    if machine.state is State.SPEAKING:
-        events.append(ev.PlaybackEnded(sample))
-    if machine.deadline is not None:
-        events.append(ev.Tick())
-    return events
+    return events + _due(machine, sample)
 
 
 def _ears(world: _World) -> list[ev.Event]:
@@ -160,11 +152,7 @@ def _ears(world: _World) -> list[ev.Event]:
         events += [ev.LinkUp(), ev.LinkDown(Fault.NETWORK, "cut")]
     if world.link is Link.UP:
         events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent(), ev.Heard()]
-    if machine.state is State.SPEAKING:
-        events.append(ev.PlaybackEnded(sample))
-    if machine.deadline is not None:
-        events.append(ev.Tick())
-    return events
+    return events + _due(machine, sample)
 
 
 def _ears_beside(world: _World) -> list[ev.Event]:
@@ -188,10 +176,14 @@ def _ears_beside(world: _World) -> list[ev.Event]:
         events += [ev.AnswerAudio(500.0), ev.AnswerDone(), ev.QuestionSent(), ev.EndWished()]
         events += [ev.ToolsSettled(1) if world.calls else ev.ToolsCalled(1)]
     if machine.state is State.SPEAKING:
-        events += [ev.Interrupted(), ev.PlaybackEnded(sample)]
-    if machine.deadline is not None:
-        events.append(ev.Tick())
-    return events
+        events.append(ev.Interrupted())
+    return events + _due(machine, sample)
+
+
+def _due(machine: Machine, sample: int) -> list[ev.Event]:
+    """What time brings by itself: the end of an answer, a deadline."""
+    ends: list[ev.Event] = [ev.PlaybackEnded(sample)] if machine.state is State.SPEAKING else []
+    return [*ends, ev.Tick()] if machine.deadline is not None else ends
 
 
 def _happen(world: _World, event: ev.Event) -> _World:

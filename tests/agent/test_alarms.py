@@ -9,8 +9,7 @@ import asyncio
 import functools
 import itertools
 import logging
-import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from virtual.loop import run
 
 from edge_agent import prompts
 from edge_agent.agent import alarms as module
@@ -37,28 +37,6 @@ from edge_agent.service.state import StateFile
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 22, 12, tzinfo=BERLIN).timestamp()
-
-
-class _Leaping(selectors.DefaultSelector):
-    """Waits for nobody: time passes at once."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        assert ready or timeout is not None, "nothing would ever happen any more"
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.selector = _Leaping()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        return self.selector.now
 
 
 class Device:
@@ -125,11 +103,6 @@ def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "to_thread", at_once)
 
 
-def _play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(story())
-
-
 def test_a_timer_rings_and_a_press_stops_it(tmp_path: Path) -> None:
     async def story() -> None:
         device = Device(tmp_path)
@@ -163,7 +136,7 @@ def test_a_timer_rings_and_a_press_stops_it(tmp_path: Path) -> None:
         assert device.state.section("timers") == {}
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_ringing_that_nobody_hears_ends_by_itself_and_is_missed(tmp_path: Path) -> None:
@@ -178,7 +151,7 @@ def test_ringing_that_nobody_hears_ends_by_itself_and_is_missed(tmp_path: Path) 
         assert [one["name"] for one in device.alarms.list_timers()["missed"]] == ["school"]
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_timer_without_a_name_rings_with_the_sentences_own_sound(
@@ -205,7 +178,7 @@ def test_a_timer_without_a_name_rings_with_the_sentences_own_sound(
         assert set(asked) == {"timer_over"}
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_two_at_once_are_both_named_and_stopped_together(tmp_path: Path) -> None:
@@ -222,7 +195,7 @@ def test_two_at_once_are_both_named_and_stopped_together(tmp_path: Path) -> None
         assert device.alarms.list_timers()["timers"] == []
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_the_voice_waits_while_another_sentence_is_heard(tmp_path: Path) -> None:
@@ -236,7 +209,7 @@ def test_the_voice_waits_while_another_sentence_is_heard(tmp_path: Path) -> None
         assert device.sounds("Time is up. egg.") == 0
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_ringing_one_is_cancelled_by_name_and_the_conversation_is_told(tmp_path: Path) -> None:
@@ -258,7 +231,7 @@ def test_a_ringing_one_is_cancelled_by_name_and_the_conversation_is_told(tmp_pat
             device.alarms.cancel_timer("cake")
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_an_alarm_nobody_let_ring_ends_as_well(tmp_path: Path) -> None:
@@ -276,7 +249,7 @@ def test_an_alarm_nobody_let_ring_ends_as_well(tmp_path: Path) -> None:
         assert device.heard == []
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_timers_are_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -297,7 +270,7 @@ def test_timers_are_there_again_after_a_restart(tmp_path: Path) -> None:
         assert second.told == [ev.AlarmRings("pasta")]
         await second.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_what_rings_at_a_restart_rings_on(tmp_path: Path) -> None:
@@ -313,7 +286,7 @@ def test_what_rings_at_a_restart_rings_on(tmp_path: Path) -> None:
         assert second.told == [ev.AlarmRings("pasta")]
         await second.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_what_fell_due_while_it_was_off_is_announced_once_the_time_is_known(tmp_path: Path) -> None:
@@ -342,7 +315,7 @@ def test_what_fell_due_while_it_was_off_is_announced_once_the_time_is_known(tmp_
         assert third.told == [ev.Announced("Something was due while I could not ring. lunch.")]
         await third.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_clock_set_forward_is_followed_within_half_a_minute(tmp_path: Path) -> None:
@@ -359,7 +332,7 @@ def test_a_clock_set_forward_is_followed_within_half_a_minute(tmp_path: Path) ->
         assert device.told == [ev.AlarmRings("call")]
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_the_card_learns_of_a_clock_that_was_set_and_of_nothing_else(tmp_path: Path) -> None:
@@ -377,7 +350,7 @@ def test_the_card_learns_of_a_clock_that_was_set_and_of_nothing_else(tmp_path: P
         assert device.state.section("timers")["entries"][0]["wall"] == NOON + 3000
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 @pytest.mark.parametrize(("jump", "known_before"), [(0.0, False), (3600.0, True), (1.0, True)])
@@ -395,7 +368,7 @@ def test_what_the_card_should_learn_of_the_clock(tmp_path: Path, jump: float, kn
         assert (after == before) is (jump == 1.0), "a second is trimmed without wearing the card"
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_device_that_moves_to_another_zone_wakes_by_its_clock(tmp_path: Path) -> None:
@@ -410,7 +383,7 @@ def test_a_device_that_moves_to_another_zone_wakes_by_its_clock(tmp_path: Path) 
         assert device.told == [ev.AlarmRings("lunch")]
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_with_nothing_set_nothing_wakes_the_processor(tmp_path: Path) -> None:
@@ -425,7 +398,7 @@ def test_with_nothing_set_nothing_wakes_the_processor(tmp_path: Path) -> None:
         assert device.heard == []
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_before_the_start_and_without_a_clock_wishes_are_refused(tmp_path: Path) -> None:
@@ -445,7 +418,7 @@ def test_before_the_start_and_without_a_clock_wishes_are_refused(tmp_path: Path)
             device.alarms.set_alarm("07:00", "")
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_clock_before_this_program_was_written_is_not_set(tmp_path: Path) -> None:
@@ -463,7 +436,7 @@ def test_a_clock_before_this_program_was_written_is_not_set(tmp_path: Path) -> N
             )
             assert alarms._now().sure is good
 
-    _play(story)
+    run(story())
 
 
 def test_a_broken_memory_is_named_and_does_not_stop_the_device(
@@ -478,7 +451,7 @@ def test_a_broken_memory_is_named_and_does_not_stop_the_device(
         assert "egg" not in caplog.text, "what a person said stays out of the log"
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_broken_file_of_sentences_leaves_the_alarm_its_words(
@@ -496,7 +469,7 @@ def test_a_broken_file_of_sentences_leaves_the_alarm_its_words(
         assert f"{tmp_path / 'en.toml'}: timer_over must be a text" in caplog.text
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_a_person_at_the_device_hears_sees_and_stops_it(tmp_path: Path) -> None:
@@ -527,7 +500,7 @@ def test_a_person_at_the_device_hears_sees_and_stops_it(tmp_path: Path) -> None:
         assert machine.light == "muted", "the end by itself is told"
         await device.alarms.close()
 
-    _play(story)
+    run(story())
 
 
 def test_the_engine_plays_what_an_alarm_asks_for() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import pytest
-from leaping import play
+from virtual.loop import run
 
 from edge_agent.errors import DeviceError
 from edge_agent.panel import wires
@@ -34,7 +34,7 @@ def _run(kind: Literal["rotary", "buttons"], story: Callable[[Any, list[int]], A
         knob.close()
         panel.close()
 
-    play(main)
+    run(main())
     return steps
 
 
@@ -130,7 +130,7 @@ def test_what_leans_against_a_button_does_not_turn_the_device_up() -> None:
         assert steps == [1]
         knob.close()
 
-    play(story)
+    run(story())
 
 
 @pytest.mark.parametrize("kind", ["rotary", "buttons"])
@@ -157,7 +157,7 @@ def test_a_turn_after_the_loop_is_gone_is_nobodys() -> None:
         panel = open_panel("mock", button_gpio=17, led_gpio=27, on_level=lambda _down, _t: None)
         kept.append((_open("rotary", panel, []), panel))
 
-    play(story)
+    run(story())
     knob, panel = kept[0]
     knob.encoder.drive(1)
     panel.close()
@@ -169,4 +169,4 @@ def test_a_knob_without_pins_is_named(kind: Literal["rotary", "buttons"], name: 
         with pytest.raises(DeviceError, match=name):
             _open(kind, NullPanel(), [])
 
-    play(story)
+    run(story())

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from leaping import play
+from virtual.loop import run
 
 from edge_agent.errors import DeviceError
 from edge_agent.panel.pins import open_panel
@@ -59,7 +59,7 @@ def _run(story: Story, *, closed: Literal["live", "muted"] = "live", begins_clos
         await story(switch, shutter, pin)
         switch.close()
 
-    play(main)
+    run(main())
 
 
 def _move(switch: MuteSwitch, pin: Pin, *, closed: bool) -> None:
@@ -206,7 +206,7 @@ def test_on_mock_pins_a_wire_that_comes_off_mutes() -> None:
         switch.close()
         panel.close()
 
-    play(story)
+    run(story())
 
 
 _MOVES = st.lists(
