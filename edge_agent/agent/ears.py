@@ -6,8 +6,9 @@
     engine.listen_for(await asyncio.to_thread(open_wake, config))     # one's own models take a while
 
 Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
-log. A push-to-talk device is not interrupted by voice, so it has no detector; a handset has no echo; a translator goes
-on speaking while people talk.
+log. A push-to-talk device is silent while somebody talks to it, but for the cue at the press: a canceller, or a gate,
+would only cut into their first word. It is not interrupted by voice either, so it has no detector. A handset has no
+echo. A translator goes on speaking while people talk.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
     `calibration` is that of the configured devices, or None.
     """
     policy: Policy = "software" if config.echo == "auto" else config.echo
+    if config.manual_turns:
+        policy = "off"
     canceller = _canceller(policy, config, calibration)
     if policy == "software" and canceller is not None and canceller.gates:
         policy = "half-duplex"

@@ -267,9 +267,10 @@ class Talk:
             case do.Disconnect():
                 self.link.disconnect()
             case do.OpenTurn(turn=turn, start=start):
-                here = self.sample()  # no earlier than that while the device's own voice is in the room
-                speaking = self.engine.prompt_ms and (self.machine.rules.manual or not self.ears.full_duplex)
-                self.uplink.open(turn, here if start is None else max(start, here) if speaking else start)
+                begin = self.sample() if start is None else start
+                if not self.ears.full_duplex:
+                    begin = max(begin, self.engine.own_voice_until)  # nothing takes its own sentence out of the room
+                self.uplink.open(turn, begin)
                 self._voice.hush()
                 self.link.sender.begin()
                 self._stopwatch.turn_opened(now, connected=self.machine.connected)

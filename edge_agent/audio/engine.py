@@ -51,6 +51,8 @@ from edge_agent.audio.reference import lead_for
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.volume import gain
 
+_ROOM = 2_400  # samples, 150 ms: a sentence is over in the room; more would cost who presses into it their first word
+
 __all__ = [
     "AnswerEnded",
     "AnswerStarted",
@@ -139,6 +141,7 @@ class Duplex:
         )
         self._far = FarEnd(block_frames=block_frames, volume=volume)
         self._ducking = False
+        self._own_voice_until = 0
         self._kept = np.zeros((block_frames * idle_blocks if idle_blocks > 1 else 0, 2), np.int32)
         self._kept_frames = 0
         self._kept_at = (0.0, 0)  # when the last of them was complete, and what the loudspeaker held then
@@ -271,6 +274,11 @@ class Duplex:
         return self._far.prompt_ms
 
     @property
+    def own_voice_until(self) -> int:
+        """The microphone may hear the device's own last sentence until this 16 kHz sample."""
+        return self._own_voice_until
+
+    @property
     def counters(self) -> dict[str, float]:
         """Figures since the start, for the metrics."""
         near, far = self._near, self._far
@@ -307,6 +315,8 @@ class Duplex:
             self._far.duck(on=self._ducking)
         speaker = self._far.render(frames_out, events.append)
         self._frames_out += frames_out
+        if self._far.prompting:
+            self._own_voice_until = self.captured + (queued + frames_out) // 3 + _ROOM
         self._near.committed(speaker, silent=self._far.silent)
         meter = self._near.meter
         if meter is not None and meter.due():

@@ -93,6 +93,8 @@ class FarEnd:
         """Measures what is heard, where somebody wants to know."""
         self.silent = True
         """What was just rendered holds no sound, and neither did the 20 ms before."""
+        self.prompting = False
+        """What was just rendered holds a prompt."""
         self.flushes = 0
         self.prompt_dropped_ms = 0.0
         self._duck = Ramp(1.0)
@@ -181,7 +183,7 @@ class FarEnd:
     def _answer_or_prompt(self, mix: NDArray[np.float32], told: Callable[[FarEvent], None]) -> bool:
         """Fill `mix`; True if an answer or a prompt is in it."""
         at = 0
-        sounding = False
+        sounding = self.prompting = False
         while at < len(mix):
             if len(self._prompt):
                 piece = self._prompt[: len(mix) - at]
@@ -189,7 +191,7 @@ class FarEnd:
                 self._prompt = self._prompt[len(piece) :]
                 self._note(self.queue.hold(len(piece)), told)
                 at += len(piece)
-                sounding = True
+                sounding = self.prompting = True
             elif self._prompts and (self.queue.idle or self.queue.dry_ms >= _YIELD_MS):
                 self._next_prompt()
             else:

@@ -9,13 +9,12 @@
 
 Muted blocks are zeroed before anything looks at them, and a suspicion or voice ends; the canceller is told of what the
 loudspeaker plays all the same, so that it knows the echo under way when sound comes back. After the start, and where
-sound was lost or the echo path may have moved, it is not believed before it has been seen to work for `LEARN_S`, at
-most `LEARN_MOST_S` of the device's own speech: until then silence goes up while the device sounds, and nobody is
-noticed. The canceller works while somebody may be listening (`attentive`)
-or the device is or was just heard; else the microphone goes by it untouched, and what it still holds of the microphone
-is pushed out when it works again. A canceller that `gates` (half-duplex) lets nothing through while it is `shut`: the
-ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says that it was a
-person's. Without a canceller nobody is noticed while the device is heard.
+sound was lost or the echo path may have moved, it is not believed before it has been seen to work (`trust`): until then
+silence goes up while the device sounds, and nobody is noticed. The canceller works while somebody may be listening
+(`attentive`) or the device is or was just heard; else the microphone goes by it untouched, and what it still holds of
+the microphone is pushed out when it works again. A canceller that `gates` (half-duplex) lets nothing through while it
+is `shut`: the ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says
+that it was a person's. Without a canceller nobody is noticed while the device is heard.
 
 Pure; one thread.
 """
@@ -36,20 +35,14 @@ from edge_agent.audio.filters import CARD_RATE, Channel, Decimator
 from edge_agent.audio.levels import Meter
 from edge_agent.audio.reference import LEAD, RATE, Reference
 from edge_agent.audio.ring import CaptureRing
+from edge_agent.audio.trust import Trust
 
 TAIL_S = 0.3
 """The device is in the room this long after its last sound: air, reverberation and a margin."""
 WORK_ON_S = 1.0
 """The canceller goes on this long after the device's last sound where nobody is listening."""
-LEARN_S = 1.0
-"""A canceller is believed once nothing was left of so much of the device's own sound."""
-LEARN_MOST_S = 3.0
-"""Or after so much in all: what is left then is not its fault."""
 FLUSH_S = 0.1
 """Silence that pushes out what a canceller still holds of the microphone: far more than its frames."""
-_AUDIBLE = 10 ** (-45 / 10)  # power of the echo over full scale: a softer one teaches nothing
-_LEFT = 10 ** (-50 / 10)  # of what is left of it: a listening service may take a louder one for a person
-_NOISE_DB = 6.0  # a block of noise is so much louder than the noise's floor at most
 _TICK_S = 1e-6  # rounding of `now`; far less than a sample
 
 
@@ -147,10 +140,8 @@ class NearEnd:
         self._late: list[NearEvent] = []  # what ended between two blocks
         self._since_sound = RATE * 3600
         self._person = False  # somebody spoke over the device, so nothing is gated until it is silent
-        self._taught = False  # the canceller takes the device's own sound out
-        self._lesson = self._known = 0  # samples of it that the canceller has heard; of the last ones nothing was left
-
-        self._distrust()
+        self.trust = Trust(given=canceller is None or canceller.trusted)
+        """Whether the canceller is believed."""
 
     @property
     def ducking(self) -> bool:
@@ -201,7 +192,7 @@ class NearEnd:
     def lost(self) -> None:
         """Sound was lost on either side: the canceller has to find the echo again."""
         self._reference.realign()
-        self._distrust()
+        self._doubt()
         if self._detector is not None:
             self._detector.hold_off(self._ring.written)
 
@@ -261,19 +252,19 @@ class NearEnd:
         clean = canceller.process(heard, far)
         if muted:
             return clean, False, sounding
-        untaught = not self._taught and self.attentive and sounding
-        if loud and not self._taught:
-            self._learn(far, clean)
-        if untaught and self._detector is not None:
+        doubtful = not self.trust.given and self.attentive and sounding
+        if loud:
+            self.trust.hear(far, clean, noise_dbfs=-math.inf if self._detector is None else self._detector.noise_dbfs)
+        if doubtful and self._detector is not None:
             self._detector.hold_off(self._ring.written, (len(heard) + FRAME) / RATE)
-        return clean, untaught, sounding
+        return clean, doubtful, sounding
 
     def _played(self, count: int, queued: int) -> tuple[NDArray[np.int16], bool]:
         """Return what the loudspeaker plays meanwhile, and whether that is any sound."""
         jumps, doubts = self._reference.jumps, self._reference.doubts
         far, loud = self._reference.take(count, queued=queued)
         if (self._reference.jumps, self._reference.doubts) != (jumps, doubts):
-            self._distrust()  # the canceller may have to find the echo again
+            self._doubt()  # the canceller may have to find the echo again
         if self._reference.jumps != jumps:
             loud = loud or self._canceller is not None  # the reference has a hole there, and the room has none
         self._since_sound = 0 if loud else self._since_sound + count
@@ -294,22 +285,9 @@ class NearEnd:
         quiet = np.zeros(round(FLUSH_S * RATE), np.int16)
         canceller.process(quiet, quiet)
 
-    def _distrust(self) -> None:
-        """Believe the canceller only once it has been seen to work."""
-        self._taught = self._canceller is None or self._canceller.name == "hardware"
-        self._lesson = self._known = 0
-
-    def _learn(self, far: NDArray[np.int16], clean: NDArray[np.int16]) -> None:
-        """Judge by a block in which the device speaks whether the canceller can be believed.
-
-        What is left may be as loud as the room's noise; an echo that is softer still has never been a trouble.
-        """
-        if _power(far) < _AUDIBLE:
-            return
-        noise = 0.0 if self._detector is None else 10 ** ((self._detector.noise_dbfs + _NOISE_DB) / 10)
-        self._lesson += len(far)
-        self._known = self._known + len(far) if _power(clean) < max(_LEFT, noise) else 0
-        self._taught = self._known >= LEARN_S * RATE or self._lesson >= LEARN_MOST_S * RATE
+    def _doubt(self) -> None:
+        if self._canceller is not None and not self._canceller.trusted:
+            self.trust.doubt()
 
     def _notice(self, clean: NDArray[np.int16], sounding: bool, told: Callable[[NearEvent], None]) -> None:
         start = self._ring.written
@@ -326,9 +304,3 @@ class NearEnd:
             end = start + len(clean)
             for one in self._wake.hear(clean):
                 told(WakeHeard(end - one.ago, one.word, one.score, one.fired, one.kind))
-
-
-def _power(samples: NDArray[np.int16]) -> float:
-    """Return the mean power of (n,) samples, 1.0 at full scale."""
-    wide = samples.astype(np.float32)
-    return float(np.dot(wide, wide)) / (max(1, len(samples)) * 32_768.0**2)

@@ -69,9 +69,9 @@ class Audio:
     )
     echo: Literal["auto", "software", "hardware", "half-duplex", "off"] = setting(
         "auto",
-        "Keeps the device from hearing itself. auto: what calibration found, software if it never ran, off with "
-        "a handset; software: an echo canceller; hardware: the sound card cancels its own echo; "
-        "half-duplex: shut the microphone while the device speaks.",
+        "Keeps the device from hearing itself where the microphone is open while it speaks; push-to-talk and a handset "
+        "need none. auto: what calibration found, software if it never ran; software: an echo canceller; "
+        "hardware: the sound card cancels its own echo; half-duplex: shut the microphone while the device speaks.",
     )
     canceller: Literal["auto", "aec3", "speex"] = setting(
         "auto", "The echo canceller of echo = software; auto takes the first of them that is installed."

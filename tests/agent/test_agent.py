@@ -431,10 +431,12 @@ def test_what_was_measured_is_in_force_from_the_start_and_after_a_reload(
     state.put("calibration", measured.to_section())
     assert state.flush() is None
     path = tmp_path / "c.toml"
-    path.write_text('[live]\nurl = "ws://127.0.0.1:9"\n[audio]\ninput = "silence:"\noutput = "null:"\n')
+    path.write_text(
+        'mode = "speaker"\n[live]\nurl = "ws://127.0.0.1:9"\n[audio]\ninput = "silence:"\noutput = "null:"\n'
+    )
 
     async def story() -> None:
-        agent = build(config_path=path)
+        agent = build(config_path=path, mode="speaker")
         run = await running(agent)
         for _ in range(2):
             assert agent.config.audio.mic_gain_db == 17.0
@@ -455,7 +457,7 @@ def test_what_was_measured_elsewhere_is_not_in_force(build: Build) -> None:
     assert state.flush() is None
 
     async def story() -> None:
-        agent = build()
+        agent = build(mode="speaker")
         assert agent.config.audio.mic_gain_db == 24.0
         assert agent.status()["echo"] == "software"
         await agent.talk.close()

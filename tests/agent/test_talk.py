@@ -281,9 +281,11 @@ def test_a_press_silences_the_devices_own_sentence_and_keeps_it_out_of_the_pre_r
         talk, wire = started(build())
         talk.ring.append(SECOND)
         talk.engine.say(b"\1\0" * 24_000, rate=24_000)
+        talk.engine.step(np.zeros((960, 2), np.int32), 1.0, 960)  # it is heard
         assert talk.engine.prompt_ms > 0
         before = talk.sample()
         talk.press(asyncio.get_running_loop().time())
+        talk.engine.step(np.zeros((960, 2), np.int32), 1.02, 960)
         assert talk.engine.prompt_ms == 0
         wire.up()
         talk.ring.append(SECOND)

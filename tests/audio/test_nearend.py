@@ -28,9 +28,10 @@ from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted
 from edge_agent.audio.echo.aec3 import Aec3
 from edge_agent.audio.echo.speex import Speex
 from edge_agent.audio.filters import Decimator, resample
-from edge_agent.audio.nearend import LEARN_S, NearEnd, NearEvent, WakeHeard
+from edge_agent.audio.nearend import NearEnd, NearEvent, WakeHeard
 from edge_agent.audio.reference import LEAD
 from edge_agent.audio.ring import RATE, CaptureRing
+from edge_agent.audio.trust import LEARN_S
 from edge_agent.wake import Heard
 
 LOUD = 3_000
@@ -59,6 +60,7 @@ class Spy:
 
     name = "spy"
     gates = False
+    trusted = False
     shut = False
 
     def __init__(self) -> None:

@@ -38,6 +38,7 @@ class Aec3:
 
     name = "aec3"
     gates = False
+    trusted = False
     shut = False
     latency_ms = 8.0
     """How much later a sound leaves than it went in."""

@@ -32,6 +32,11 @@ class Canceller(Protocol):
         ...
 
     @property
+    def trusted(self) -> bool:
+        """True if its output may be believed at once; else it has to be seen to work (`audio.trust`)."""
+        ...
+
+    @property
     def shut(self) -> bool:
         """True if the device may be heard in the last block and the microphone's own sound of it must not go up."""
         ...

@@ -71,6 +71,7 @@ class HalfDuplex:
 
     name = "half-duplex"
     gates = True
+    trusted = True
     latency_ms = 0.0
     """How much later a sound leaves than it went in."""
 

@@ -52,6 +52,7 @@ class Speex:
 
     name = "speex"
     gates = False
+    trusted = False
     shut = False
     latency_ms = 10.0
     """How much later a sound leaves than it went in."""
