@@ -14,7 +14,7 @@ echo. A translator goes on speaking while people talk.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.agent import wishes
 from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
@@ -37,6 +37,12 @@ class Ears:
     canceller: Canceller | None
     detector: NearEndDetector | None
     tail_s: float
+
+    def without(self, part: str) -> Ears:
+        """Return what is left when `part` (canceller, detector, wake) has failed."""
+        if part == "canceller":
+            return replace(self, echo="half-duplex", canceller=None)
+        return replace(self, detector=None) if part == "detector" else self
 
     @property
     def full_duplex(self) -> bool:

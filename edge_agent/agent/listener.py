@@ -10,15 +10,18 @@ All of it belongs to the loop's thread.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 
 from edge_agent.agent.reports import Reports
 from edge_agent.audio import bargein
-from edge_agent.audio.engine import EngineEvent, WakeHeard
+from edge_agent.audio.engine import EngineEvent, PartFailed, WakeHeard
 from edge_agent.conversation import events as ev
 from edge_agent.service.metrics import Metrics
 from edge_agent.wake import Entry, Heard, Outcome, WakeLog
+
+log = logging.getLogger("edge_agent")
 
 OUTCOMES: dict[tuple[str, str], Outcome] = {
     ("turn", "opened"): "turn",
@@ -30,6 +33,12 @@ OUTCOMES: dict[tuple[str, str], Outcome] = {
 }
 """What the conversation reports, and what came of a wake word by it."""
 
+LOST = {
+    "canceller": "the echo canceller failed; until the next restart the device listens only while it is silent",
+    "detector": "the voice detector failed; until the next restart only the service hears who speaks",
+    "wake": "the wake word failed; until the next restart only the button calls the device",
+}
+
 
 class Listener:
     """See the module's docstring.
@@ -37,6 +46,7 @@ class Listener:
     Args:
         tell: gives the conversation an event.
         metrics, reports: what is told about it.
+        on_lost: told which part of the ears failed and is used no more: canceller, detector, wake.
         clock: monotonic seconds.
         wall: seconds since 1970.
     """
@@ -47,6 +57,7 @@ class Listener:
         tell: Callable[[ev.Event], None],
         metrics: Metrics,
         reports: Reports,
+        on_lost: Callable[[str], None],
         clock: Callable[[], float],
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -54,6 +65,7 @@ class Listener:
         self._tell = tell
         self._metrics = metrics
         self._reports = reports
+        self._on_lost = on_lost
         self._clock = clock
         self._wall = wall
         self._pending: Entry | None = None
@@ -78,6 +90,9 @@ class Listener:
                     self._tell(ev.VoiceEnded(sample))
                 case WakeHeard():
                     self._wake(event)
+                case PartFailed(part=part, error=error):
+                    log.error("defect: %s", LOST[part], exc_info=error)
+                    self._on_lost(part)
 
     def reported(self, event: str, why: str) -> None:
         """Take what the conversation reported."""

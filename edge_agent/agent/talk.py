@@ -164,7 +164,9 @@ class Talk:
             reports=reports,
             stopwatch=self._stopwatch,
         )
-        self.listener = Listener(tell=self.tell, metrics=metrics, reports=reports, clock=self._loop.time)
+        self.listener = Listener(
+            tell=self.tell, metrics=metrics, reports=reports, on_lost=self._lost, clock=self._loop.time
+        )
         self._voice = Voice(config, engine=self.engine, reports=reports)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -337,6 +339,12 @@ class Talk:
         self._metrics.count("conversations")
 
     # Plumbing.
+
+    def _lost(self, part: str) -> None:
+        """A part of the ears has failed: go on with what is left."""
+        self.ears = self.ears.without(part)
+        self.machine.rules = self._rules()
+        self._arm()
 
     def _rules(self) -> Rules:
         rules = wishes.rules_for(self._config())

@@ -46,7 +46,7 @@ from edge_agent.audio.echo.canceller import Canceller
 from edge_agent.audio.farend import AnswerEnded, AnswerStarted, FarEnd, Flushed, Underrun
 from edge_agent.audio.filters import DOWN_RATE, Channel, resample
 from edge_agent.audio.levels import Level, Meter
-from edge_agent.audio.nearend import TAIL_S, NearEnd, NearEvent, WakeHeard, WakeSpotter
+from edge_agent.audio.nearend import TAIL_S, NearEnd, NearEvent, PartFailed, WakeHeard, WakeSpotter
 from edge_agent.audio.reference import lead_for
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.volume import gain
@@ -63,6 +63,7 @@ __all__ = [
     "NearEndCleared",
     "NearEndConfirmed",
     "NearEndSuspected",
+    "PartFailed",
     "Step",
     "Underrun",
     "VoiceEnded",
@@ -82,6 +83,7 @@ EngineEvent = (
     | VoiceStarted
     | VoiceEnded
     | WakeHeard
+    | PartFailed
 )
 
 

@@ -16,6 +16,8 @@ the microphone is pushed out when it works again. A canceller that `gates` (half
 is `shut`: the ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says
 that it was a person's. Without a canceller nobody is noticed while the device is heard.
 
+A canceller, detector or wake word that raises is told once and used no more; sound goes on.
+
 Pure; one thread.
 """
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.bargein import FRAME, NearEndConfirmed, NearEndDetector, NearEndEvent
 from edge_agent.audio.echo.canceller import Canceller
+from edge_agent.audio.echo.halfduplex import HalfDuplex
 from edge_agent.audio.filters import CARD_RATE, Channel, Decimator
 from edge_agent.audio.levels import Meter
 from edge_agent.audio.reference import LEAD, RATE, Reference
@@ -91,7 +94,15 @@ class WakeHeard:
     kind: Literal["wake", "stop"] = "wake"
 
 
-NearEvent = NearEndEvent | WakeHeard
+@dataclass(frozen=True, slots=True)
+class PartFailed:
+    """A part raised `error` and is used no more: half-duplex takes the canceller's place, nothing the others'."""
+
+    part: Literal["canceller", "detector", "wake"]
+    error: Exception
+
+
+NearEvent = NearEndEvent | WakeHeard | PartFailed
 
 
 class NearEnd:
@@ -216,7 +227,14 @@ class NearEnd:
             self.meter.mic(heard[:0] if muted else heard, len(heard))
         while self._late:
             told(self._late.pop(0))
-        clean, gated, sounding = self._cancel(heard, queued, muted=muted)
+        try:
+            clean, gated, sounding = self._cancel(heard, queued, muted=muted)
+        except Exception as error:
+            if self._canceller is None or self._canceller.gates:
+                raise
+            self._canceller, self.trust = HalfDuplex(), Trust(given=True)
+            told(PartFailed("canceller", error))
+            clean, gated, sounding = np.zeros_like(heard), False, True
         if not muted:
             self._notice(clean, sounding, told)
         gated = gated and not self._person
@@ -294,7 +312,11 @@ class NearEnd:
         detector = self._detector
         blind = sounding and self._canceller is None  # what it would hear is the device itself
         if detector is not None and self.attentive and not blind:
-            found = detector.hear(clean, start, sounding=sounding)
+            try:
+                found = detector.hear(clean, start, sounding=sounding)
+            except Exception as error:  # noqa: BLE001  whatever it is, sound goes on without it
+                self._detector, found = None, []
+                told(PartFailed("detector", error))
             self._person = self._person or any(isinstance(event, NearEndConfirmed) for event in found)
             for event in found:
                 told(event)
@@ -302,5 +324,10 @@ class NearEnd:
             detector.overhear(clean)
         if self._wake is not None:
             end = start + len(clean)
-            for one in self._wake.hear(clean):
+            try:
+                heard = self._wake.hear(clean)
+            except Exception as error:  # noqa: BLE001  as above
+                self._wake, heard = None, []
+                told(PartFailed("wake", error))
+            for one in heard:
                 told(WakeHeard(end - one.ago, one.word, one.score, one.fired, one.kind))

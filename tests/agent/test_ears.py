@@ -149,3 +149,13 @@ def test_a_wake_word_is_for_speaker_mode() -> None:
     assert detector is not None
     assert detector.words == ("Okay Nabu",)
     detector.close()
+
+
+def test_what_is_left_when_a_part_has_failed() -> None:
+    whole = open_ears(settings.parse({"mode": "speaker"}, source="test"), None)
+    assert whole.full_duplex
+    left = whole.without("canceller")
+    assert (left.echo, left.full_duplex) == ("half-duplex", False)
+    assert left.detector is not None
+    assert whole.without("detector").detector is None
+    assert whole.without("wake") == whole

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.agent.listener import Listener
 from edge_agent.agent.reports import Reports
 from edge_agent.audio.bargein import NearEndCleared, NearEndConfirmed, NearEndSuspected, VoiceEnded, VoiceStarted
-from edge_agent.audio.engine import AnswerStarted, WakeHeard
+from edge_agent.audio.engine import AnswerStarted, PartFailed, WakeHeard
 from edge_agent.conversation import events as ev
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
@@ -29,9 +29,15 @@ class Desk:
         self.metrics = Metrics()
         reports = Reports(self.metrics, Captions(), clock=lambda: 7.0, audio_s=lambda: 0.0)
         reports.to = self.seen.append
+        self.lost: list[str] = []
         self.answers: Callable[[ev.Event], None] = lambda _: None
         self.listener = Listener(
-            tell=self.tell, metrics=self.metrics, reports=reports, clock=lambda: 7.0, wall=lambda: 1_700_000_000.0
+            tell=self.tell,
+            metrics=self.metrics,
+            reports=reports,
+            on_lost=self.lost.append,
+            clock=lambda: 7.0,
+            wall=lambda: 1_700_000_000.0,
         )
 
     def tell(self, event: ev.Event) -> None:
@@ -133,3 +139,13 @@ def test_the_local_stop_is_told_as_such() -> None:
     desk.listener.events([STOP])
     assert desk.told == [ev.StopHeard(16_000)]
     assert desk.outcomes == ["stopped"]
+
+
+def test_a_part_that_failed_is_in_the_log_with_what_it_means_and_where_it_broke(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    desk.listener.events([PartFailed("wake", RuntimeError("invalid state"))])
+    assert desk.lost == ["wake"]
+    assert "only the button calls the device" in caplog.text
+    assert "invalid state" in caplog.text

@@ -28,7 +28,7 @@ from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted
 from edge_agent.audio.echo.aec3 import Aec3
 from edge_agent.audio.echo.speex import Speex
 from edge_agent.audio.filters import Decimator, resample
-from edge_agent.audio.nearend import NearEnd, NearEvent, WakeHeard
+from edge_agent.audio.nearend import NearEnd, NearEvent, PartFailed, WakeHeard
 from edge_agent.audio.reference import LEAD
 from edge_agent.audio.ring import RATE, CaptureRing
 from edge_agent.audio.trust import LEARN_S
@@ -137,7 +137,7 @@ class Bench:
 
 
 def bench(
-    canceller: Canceller | None = None, *, detector: NearEndDetector | None = None, wake: Ear | None = None,
+    canceller: Canceller | None = None, *, detector: NearEndDetector | None = None, wake: Ear | Broken | None = None,
     attentive: bool = True, block: int = 320, **more: Any,
 ) -> Bench:  # fmt: skip
     ring = CaptureRing(60.0)
@@ -429,3 +429,40 @@ def test_the_reference_is_what_was_committed_and_runs_ahead_of_what_is_played() 
     device.run(nothing(1.0), far)
     played = Decimator(channel="left").process(card(far))
     assert np.array_equal(np.concatenate(spy.far)[-8_000 - 320 : -320], played[-8_000 - 320 + LEAD : -320 + LEAD])
+
+
+class Broken:
+    """A part whose library raises."""
+
+    name, gates, trusted, shut = "broken", False, False, False
+
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:  # noqa: ARG002
+        raise RuntimeError("invalid state")
+
+    def hear(self, block: NDArray[np.int16]) -> list[Heard]:  # noqa: ARG002
+        raise RuntimeError("invalid state")
+
+    def reset(self) -> None:
+        pass
+
+    def delay(self, ms: float) -> None:
+        pass
+
+
+def test_a_canceller_that_breaks_leaves_half_duplex_and_sound_goes_on() -> None:
+    device = bench(Broken(), detector=NearEndDetector(every_frame, ANY_NOISE))
+    device.run(np.concatenate([noise(1.0), noise(1.0)]), np.concatenate([noise(1.0, seed=2), nothing(1.0)]))
+    (failed,) = device.of(PartFailed)
+    assert (failed.part, str(failed.error)) == ("canceller", "invalid state")
+    assert not device.heard()[RATE // 20 : RATE].any(), "nothing of its own voice goes up"
+    assert device.heard()[round(1.6 * RATE) :].any(), "and it hears again when it is silent"
+
+
+def test_a_voice_detector_or_wake_word_that_breaks_is_told_once_and_sound_goes_on() -> None:
+    def speech(_: bytes) -> bool:
+        raise RuntimeError("invalid state")
+
+    device = bench(Trusted(), detector=NearEndDetector(speech), wake=Broken())
+    device.run(noise(1.0))
+    assert [failed.part for failed in device.of(PartFailed)] == ["detector", "wake"]
+    assert device.heard().any()
