@@ -355,8 +355,8 @@ class Duplex:
         kept, self._kept_frames = self._kept[: self._kept_frames], 0
         self._near.take(kept, *self._kept_at, told)
 
-    def _forget(self, _now: float) -> None:
-        self._near.forget()
+    def _forget(self, now: float) -> None:
+        self._near.forget(now)
         self._kept[:] = 0
 
     def _set_levels(self, on: bool) -> None:

@@ -194,8 +194,9 @@ class NearEnd:
         """Listen for wake words, or no longer."""
         self._wake = wake
 
-    def forget(self) -> None:
-        """Let nothing of what was heard so far come out any more, or be recognised."""
+    def forget(self, now: float) -> None:
+        """Let nothing that was captured before `now` come out any more, or be recognised."""
+        self._unmuted_at = max(self._unmuted_at, now)
         self._start_anew()
         if self._canceller is not None and not self._canceller.gates:
             self._flush(self._canceller)

@@ -219,7 +219,7 @@ def test_after_a_wipe_nothing_of_what_was_heard_comes_out() -> None:
     for make in (Spy, Aec3, Speex, HalfDuplex):
         device = bench(make(), wake=(ear := Ear()))
         device.run(noise(0.5))
-        device.near.forget()
+        device.near.forget(device.now)
         start = device.ring.written
         device.run(nothing(0.5))
         assert np.abs(device.heard(start).astype(int)).max() < LOUD / 30
