@@ -31,7 +31,7 @@ from edge_agent.audio.filters import Decimator, resample
 from edge_agent.audio.nearend import NearEnd, NearEvent, PartFailed, WakeHeard
 from edge_agent.audio.reference import LEAD
 from edge_agent.audio.ring import RATE, CaptureRing
-from edge_agent.audio.trust import LEARN_S
+from edge_agent.audio.trust import AGAIN_S, SETTLE_S
 from edge_agent.wake import Heard
 
 LOUD = 3_000
@@ -382,7 +382,7 @@ def test_where_the_echo_may_have_moved_the_canceller_is_believed_only_once_it_ha
     device.told_more = told_more
     device.run(noise(4.0), noise(4.0, seed=4))
     again = device.near.gated_blocks - learned
-    assert again * 0.02 >= LEARN_S - 0.04
+    assert again * 0.02 >= SETTLE_S + AGAIN_S - 0.04
     device.run(noise(1.0), noise(1.0, seed=5))
     assert device.near.gated_blocks == learned + again
 
