@@ -146,7 +146,7 @@ class Duplex:
         self._own_voice_until = 0
         self._kept = np.zeros((block_frames * idle_blocks if idle_blocks > 1 else 0, 2), np.int32)
         self._kept_frames = 0
-        self._kept_at = (0.0, 0)  # when the last of them was complete, and what the loudspeaker held then
+        self._kept_at = (0.0, 0)  # when the last was complete, what the loudspeaker held then and was given since
         self._blocks = 0
         self._frames_out = 0
         self._wake_every = self._wake_wanted = 0
@@ -320,6 +320,8 @@ class Duplex:
         if self._far.prompting:
             self._own_voice_until = self.captured + (queued + frames_out) // 3 + _ROOM
         self._near.committed(speaker, silent=self._far.silent)
+        if self._kept_frames:
+            self._kept_at = (self._kept_at[0], queued + frames_out)
         meter = self._near.meter
         if meter is not None and meter.due():
             events.append(meter.read(self._near.down.clipped))

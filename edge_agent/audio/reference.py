@@ -18,9 +18,10 @@ second's do, and stays in between. Single blocks move nothing.
 - A larger one is made up at once: a lasting fall (an underrun) within 0.3 s, a lasting rise (microphone sound that was
   lost) within two seconds. So is any difference in the second after `realign`, beginning with the next block.
 
-Nothing that is made up while nothing is heard counts as a jump. Where the loudspeaker had nothing to play, the
-reference is silent. It runs ahead of what is played (`lead_for`), because an echo canceller can look back and not
-ahead.
+What is made up while nothing is heard counts as no jump, and what is told half a second after the last sound is no
+doubt: at rest there are few blocks, and whatever path there is then, a canceller finds it with the next sound as soon
+as anybody could say that it is another. Where the loudspeaker had nothing to play, the reference is silent. It runs
+ahead of what is played (`lead_for`), because an echo canceller can look back and not ahead.
 
 Pure; one thread. Committed frames come in whole milliseconds; a part of one waits for the next call.
 """
@@ -46,6 +47,7 @@ AHEAD_MOST = 352
 """Samples: the reference stays where it is if it seems up to 22 ms further ahead than it should: a sound server that
 takes blocks of 20 ms says so much for nothing. Where it seems to be behind, half the lead is most."""
 
+_ECHO = RATE // 2  # samples: the room still answers so long after a sound
 _FAINT = 3  # of 32 768, -80 dBFS: no echo of it can be heard
 _SIZE = 2 * RATE  # the longest ring of a loudspeaker, and room for a late thread
 _FRAMES = 3  # of 48 kHz in one sample
@@ -79,7 +81,7 @@ class Reference:
         self._down = Decimator(channel="left")
         self._ring = np.zeros(_SIZE, np.int16)
         self._put = 0
-        self._loud_until = 0  # no sound stands in the ring from this sample on
+        self._loud_until = -_SIZE  # no sound stands in the ring from this sample on
         self._at = 0
         self._taken = 0
         self._seen: deque[tuple[int, int]] = deque()  # microphone position, play position minus microphone position
@@ -92,7 +94,7 @@ class Reference:
         self.jumps = 0
         """Times the play position jumped while something was heard, so far."""
         self.doubts = 0
-        """Times what is told of the play position moved by more than drift, so far, made up or not."""
+        """Times what is told of the play position moved by more than drift while something was heard, so far."""
 
     def put(self, speaker: NDArray[np.int32], *, silent: bool) -> None:
         """Take frames (n, 2) that were committed to the loudspeaker; `silent`: all of them, and those 20 ms before."""
@@ -155,7 +157,7 @@ class Reference:
         moved, self._told = told - self._told, told
         if abs(moved) <= SLIP_MOST:
             self._believed += moved
-        else:
+        elif self._at - _ECHO < self._loud_until:
             self.doubts += 1
         more = told - self._believed
         settling = self._taken < self._settled_at

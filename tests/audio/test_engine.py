@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.audio.echo import Canceller, HalfDuplex
+from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Level, Underrun
 from edge_agent.audio.filters import Decimator, Interpolator
 from edge_agent.audio.ring import CaptureRing
@@ -566,3 +566,37 @@ def test_a_device_that_sounds_does_not_rest() -> None:
     pair.each(lambda engine: engine.cue("listen"))
     pair.run(3)
     assert pair.behind == 0
+
+
+@pytest.mark.parametrize("idle_blocks", [1, 5])
+@pytest.mark.parametrize("before", range(50, 55))
+def test_the_echo_reference_is_told_right_what_the_loudspeaker_holds_also_of_blocks_that_were_kept(
+    idle_blocks: int, before: int
+) -> None:
+    """The loudspeaker holds a block more than is played; whatever is taken is told so, rest or not."""
+    engine = Duplex(
+        block_frames=BLOCK,
+        ring=CaptureRing(),
+        mic_gain_db=0.0,
+        mic_channel="left",
+        volume=100,
+        canceller=Trusted(),
+        idle_blocks=idle_blocks,
+    )
+    reference = engine._near._reference
+    take = reference.take
+    told: list[int] = []
+
+    def spied(count: int, *, queued: int) -> tuple[NDArray[np.int16], bool]:
+        told.append(reference._put - queued // 3 - (reference._taken + count))
+        return take(count, queued=queued)
+
+    reference.take = spied  # type: ignore[method-assign]
+    engine.step(SILENT_MIC.copy(), 100.0, BLOCK)
+    for number in range(before):
+        engine.step(SILENT_MIC.copy(), 100.0 + number / 50, BLOCK, queued=BLOCK)
+    engine.cue("listen")
+    for number in range(before, before + 10):
+        engine.step(SILENT_MIC.copy(), 100.0 + number / 50, BLOCK, queued=BLOCK)
+    assert len(told) > 10
+    assert set(told[1:]) == {-BLOCK // 3 * 2}

@@ -180,7 +180,7 @@ def test_with_one_clock_it_runs_a_constant_lead_ahead(block_ms: int) -> None:
     rig.run(6.0)
     assert np.ptp(rig.ahead_ms(0.5)) < 0.1
     within(rig, 0.5, early_ms=0.1)
-    assert rig.reference.jumps <= 1, "the loudspeaker's first sound, and no other"
+    assert rig.reference.jumps == 0, "the loudspeaker's first sound, and no other"
     assert rig.reference.slips == 0
 
 
@@ -189,7 +189,7 @@ def test_two_clocks_are_followed_sample_by_sample(ppm: int) -> None:
     rig = Rig(ppm=ppm)
     rig.run(40.0)
     within(rig, 0.5)
-    assert rig.reference.jumps <= 1
+    assert rig.reference.jumps == 0
     assert rig.reference.slips == pytest.approx(abs(ppm) * 1e-6 * 40 * RATE, abs=20)
 
 
@@ -223,7 +223,7 @@ def test_a_late_thread_moves_nothing_unless_the_loudspeaker_runs_dry(
     assert ahead.min() >= -1.0, "an echo before its sound cannot be cancelled"
     if not rig.underruns:
         assert ahead.max() <= lead + 1.5
-        assert rig.reference.jumps <= 1
+        assert rig.reference.jumps == 0
     assert np.diff(rig.told()[0]).min() >= 15, "no sound is read again but a sample for drift"
     rig.run(2.5)
     within(rig, rig.now - 0.4)
@@ -233,11 +233,11 @@ def test_after_an_underrun_it_finds_the_sound_again() -> None:
     rig = Rig()
     rig.run(3.0)
     rig.run(0.02, late=[0.3])
-    assert rig.reference.jumps == 1
+    assert rig.reference.jumps == 0
     rig.run(2.0)
     assert rig.underruns == 1
     within(rig, 3.62)  # 0.3 s after the thread has read what it missed
-    assert rig.reference.jumps > 1
+    assert rig.reference.jumps >= 1
 
 
 @pytest.mark.parametrize("block_ms", [10, 20, 40, 100])
@@ -248,9 +248,9 @@ def test_single_blocks_that_err_move_nothing(block_ms: int, lie_ms: int) -> None
     rig.run(10.0)
     assert np.ptp(rig.ahead_ms(1.5)) < 0.1
     within(rig, 1.5, early_ms=0.1)
-    assert rig.reference.jumps <= 1
+    assert rig.reference.jumps == 0
     assert rig.reference.slips == 0
-    assert rig.reference.doubts <= 2
+    assert rig.reference.doubts <= 1
 
 
 @pytest.mark.parametrize("every", [3, 5])
@@ -259,19 +259,29 @@ def test_a_sound_server_that_beats_with_the_blocks_moves_nothing(every: int) -> 
     rig.lie = lambda number: 960 if number // 200 % 2 and number % every == 0 else 0  # on and off, 4 s each
     rig.run(24.0)
     assert np.ptp(rig.ahead_ms(1.5)) < 0.1
-    assert rig.reference.jumps <= 1
+    assert rig.reference.jumps == 0
     assert rig.reference.slips == 0
+
+
+@pytest.mark.parametrize("block_ms", [20, 100])
+def test_where_nothing_is_played_nothing_is_doubted(block_ms: int) -> None:
+    rig = Rig(block_ms=block_ms)
+    rig.sounding = lambda put: put < 3 * CARD
+    rig.lie = lambda number: 960 if number * block_ms > 4_000 and number * block_ms // 500 % 2 else 0
+    rig.run(20.0)
+    assert rig.reference.doubts == 0
+    assert rig.reference.jumps == 0
 
 
 def test_a_period_told_for_nothing_is_doubted_and_let_be() -> None:
     rig = Rig()
     rig.lie = lambda number: 960 if 200 <= number < 400 else 0
     rig.run(4.0)
-    assert rig.reference.doubts <= 1
+    assert rig.reference.doubts == 0
     rig.run(8.0)
     assert np.ptp(rig.ahead_ms(0.5)) < 0.1
-    assert rig.reference.jumps <= 1
-    assert 2 <= rig.reference.doubts <= 3, "there and back"
+    assert rig.reference.jumps == 0
+    assert rig.reference.doubts == 2, "there and back"
 
 
 @settings(max_examples=20, deadline=None)
@@ -282,7 +292,7 @@ def test_lies_of_a_tenth_of_the_blocks_never_move_it(lies: list[int], honest: in
     rig.lie = lambda number: told[number % len(told)]
     rig.run(8.0)
     assert np.ptp(rig.ahead_ms(1.5)) < 0.1
-    assert rig.reference.jumps <= 1
+    assert rig.reference.jumps == 0
 
 
 @pytest.mark.parametrize("seconds", [0.013, 0.3, 1.7])
@@ -294,7 +304,7 @@ def test_microphone_sound_that_was_lost_is_made_up_with_the_next_block(seconds: 
     jumped = rig.reference.jumps
     if not rig.underruns:
         within(rig, 3.02 + seconds)
-    assert jumped == 2
+    assert jumped == 1
 
 
 def test_a_fall_that_no_device_tells_is_followed_within_a_third_of_a_second() -> None:
@@ -314,7 +324,7 @@ def test_a_loss_that_no_device_tells_is_made_up_within_two_seconds() -> None:
     rig.skipped += 960
     rig.run(4.0)
     within(rig, 5.1)
-    assert rig.reference.jumps == 2
+    assert rig.reference.jumps == 1
 
 
 def test_where_nothing_is_played_it_is_silent_and_says_so() -> None:
@@ -330,7 +340,7 @@ def test_where_nothing_is_played_it_is_silent_and_says_so() -> None:
             assert not look.loud
         assert look.loud or np.abs(look.far).max() <= 3
     assert 0.5 < np.mean([look.loud for look in rig.looks[5:]]) < 0.6, "nor does it call silence a sound"
-    assert rig.reference.jumps <= 1
+    assert rig.reference.jumps == 0
 
 
 def test_before_anything_was_committed_it_is_silent() -> None:
