@@ -150,7 +150,7 @@ class Device:
                 "volume": 100,
                 "echo": "off",  # people say noise, and nothing comes back
             },
-            "conversation": {"follow_up_s": 0.0},  # noise is no speech to a detector
+            "conversation": {"voice_detector": "service"},  # noise is no speech to a detector
             "panel": {"pins": "mock"},
             "tools": {"folder": str(folder / "no-tools")},
             "control": {"socket": str(folder / "c.sock")},

@@ -8,7 +8,7 @@
 Where the software canceller cannot be loaded the device does not fall silent: it goes on half-duplex and says so in the
 log. A push-to-talk device is silent while somebody talks to it, but for the cue at the press: a canceller, or a gate,
 would only cut into their first word. It is not interrupted by voice either, so it has no detector. A handset has no
-echo. A translator goes on speaking while people talk.
+echo. A translator goes on speaking while people talk, and the detector rests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from edge_agent.agent import wishes
 from edge_agent.audio.bargein import NearEndDetector, webrtc_speech
 from edge_agent.audio.calibration import Calibration
 from edge_agent.audio.echo import Canceller, Policy, open_canceller
@@ -79,7 +78,7 @@ def open_wake(config: Config) -> WakeDetector | None:
 
 
 def _detector(config: Config) -> NearEndDetector | None:
-    if config.manual_turns or config.panel.button == "hook" or wishes.continuous(config):
+    if config.manual_turns or config.panel.button == "hook":
         return None
     try:
         return NearEndDetector(webrtc_speech())

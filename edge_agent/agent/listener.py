@@ -2,7 +2,7 @@
 
     listener = Listener(tell=talk.tell, metrics=..., reports=..., clock=loop.time)
     listener.events(events)                  # what the sound engine reported
-    listener.reported("turn", "opened")      # what the conversation reported: it tells what came of a wake word
+    listener.came("turn")                    # what the conversation says came of the last wake word
     listener.log.answer()                    # for `ctl wake-log`
 
 All of it belongs to the loop's thread.
@@ -22,16 +22,6 @@ from edge_agent.service.metrics import Metrics
 from edge_agent.wake import Entry, Heard, Outcome, WakeLog
 
 log = logging.getLogger("edge_agent")
-
-OUTCOMES: dict[tuple[str, str], Outcome] = {
-    ("turn", "opened"): "turn",
-    ("listening", "nobody spoke"): "nobody spoke",
-    ("listening", "muted"): "muted",
-    ("listening", "tapped again"): "ignored",
-    ("listening", "asked in writing"): "ignored",
-    ("listening", "the service refused"): "ignored",
-}
-"""What the conversation reports, and what came of a wake word by it."""
 
 LOST = {
     "canceller": "the echo canceller failed; until the next restart the device listens only while it is silent",
@@ -69,7 +59,6 @@ class Listener:
         self._clock = clock
         self._wall = wall
         self._pending: Entry | None = None
-        self._listening = False  # the conversation listens for what is said after the last wake word
 
     def events(self, events: Iterable[EngineEvent]) -> None:
         """Take what the engine reported."""
@@ -94,12 +83,12 @@ class Listener:
                     log.error("defect: %s", LOST[part], exc_info=error)
                     self._on_lost(part)
 
-    def reported(self, event: str, why: str) -> None:
-        """Take what the conversation reported."""
-        self._listening = self._listening or (event, why) == ("listening", "wake")
-        outcome = OUTCOMES.get((event, why))
-        if outcome is not None:
-            self._settle(outcome)
+    def came(self, outcome: Outcome) -> None:
+        """Take what the conversation says has come of the last wake word."""
+        entry, self._pending = self._pending, None
+        if entry is not None:
+            entry.outcome = outcome
+            self._metrics.count("wake_words", outcome=outcome)
 
     def _near_end(self, step: str) -> None:
         self._metrics.count("near_end", step=step)
@@ -113,20 +102,6 @@ class Listener:
         if not heard.fired:
             self._metrics.count("wake_words", outcome="near miss")
             return
-        self._settle("ignored")
+        self.came("ignored")  # of the one before, if nobody has said
         self._pending = entry
-        if kind == "stop":
-            self._tell(ev.StopHeard(heard.sample))
-            self._settle("stopped")
-        else:
-            self._listening = False
-            self._tell(ev.WakeHeard(heard.sample, heard.word))
-            if not self._listening:
-                self._settle("ignored")  # what comes later does not come of it
-
-    def _settle(self, outcome: Outcome) -> None:
-        """Note what came of the last wake word, once."""
-        entry, self._pending = self._pending, None
-        if entry is not None:
-            entry.outcome = outcome
-            self._metrics.count("wake_words", outcome=outcome)
+        self._tell(ev.StopHeard(heard.sample) if kind == "stop" else ev.WakeHeard(heard.sample, heard.word))

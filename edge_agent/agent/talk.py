@@ -95,8 +95,10 @@ class Talk:
         """The sound thread, once it runs."""
         self.on_ring: Callable[[bool], None] = lambda _on: None
         """Starts and stops the sound of an alarm."""
-        self.muted_by: Callable[[], str | None] = lambda: None
-        """Tells who muted the microphone."""
+        self.wording: Callable[[str], str] = lambda prompt: prompt
+        """Tells which sentence is the right one here for a prompt."""
+        self.on_left: Callable[[], None] = lambda: None
+        """Told when a conversation has ended and was wiped."""
         self.ring = CaptureRing()
         self.ears = open_ears(now, memory.calibration(now.audio))
         self.engine = Duplex(
@@ -218,6 +220,10 @@ class Talk:
         """The microphone was shut, or opened again; the engine knows already."""
         self.tell(ev.Muted(self.sample()) if on else ev.Unmuted(self.sample()))
 
+    def say(self, prompt: str) -> None:
+        """Speak one of the device's own sentences, the one of them that is right here."""
+        self._voice.prompt(self.wording(prompt))
+
     def end_after_answer(self) -> None:
         """End the conversation once the present answer has been played."""
         self.tell(ev.EndWished())
@@ -314,17 +320,19 @@ class Talk:
             case do.Cue(name=name):
                 if self._config().audio.cues:
                     self.engine.cue(name)
+            case do.Hush():
+                self._voice.hush()
             case do.Say(prompt=prompt):
-                switched = prompt == "muted" and self.muted_by() == "switch"
-                self._voice.prompt("muted_by_switch" if switched else prompt)
+                self.say(prompt)
             case do.Announce(text=text):
                 self._voice.announce(text)
             case do.Ring(on=on):
                 self.on_ring(on)
+            case do.WakeCame(outcome=outcome):
+                self.listener.came(outcome)
             case do.Report():
                 if action.why == TRANSLATED:
                     self._captions.end_turn()  # nothing else ends a line of what is translated
-                self.listener.reported(action.event, action.why)
                 self._reports.of_conversation(action, self.machine.turns)
 
     def _wipe(self, *, keep_handle: bool) -> None:
@@ -336,6 +344,7 @@ class Talk:
         self.ring.wipe()
         self.eyes.wipe()
         self._captions.wipe()
+        self.on_left()
         self._metrics.count("conversations")
 
     # Plumbing.
@@ -348,8 +357,8 @@ class Talk:
 
     def _rules(self) -> Rules:
         rules = wishes.rules_for(self._config())
-        follow_up_s = rules.follow_up_s if self.ears.detector is not None else 0.0
-        return replace(rules, full_duplex=self.ears.full_duplex, follow_up_s=follow_up_s)
+        detects = rules.detects and self.ears.detector is not None
+        return replace(rules, full_duplex=self.ears.full_duplex, detects=detects)
 
     def _camera_fault(self, error: DeviceError | None) -> None:
         if error is not None:

@@ -147,7 +147,9 @@ def rules_for(config: Config) -> Rules:
         nudges=profile.client_content == "always",
         holds=profile.closes_for_sound,
         connection_limit_s=config.live.connection_limit_s or math.inf,
-        follow_up_s=config.conversation.follow_up_s if config.mode == "speaker" else 0.0,
+        detects=config.mode == "speaker" and config.conversation.voice_detector == "device",
+        follow_up_s=config.conversation.follow_up_s,
+        interruptible=config.live.interruptible,
         remember_s=config.conversation.remember_s if config.mode == "speaker" else 0.0,
     )
 

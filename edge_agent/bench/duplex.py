@@ -146,7 +146,7 @@ def _talking(
         "live": {"message_ms": max(MESSAGE_MS, block_ms)},
         "wake": {"word": wake},
         # Its own ears would close the stream again, as nobody speaks: here it is to stay open.
-        "conversation": {"max_turn_s": 600.0, "idle_timeout_s": 600.0, "follow_up_s": 0.0},
+        "conversation": {"max_turn_s": 600.0, "idle_timeout_s": 600.0, "voice_detector": "service"},
     }
     with Service(folder, tls, kind="duplex", seconds=seconds + SPARE_S) as service:
         tables["live"]["url"] = service.url

@@ -38,11 +38,17 @@ class Conversation:
     )
     follow_up_s: float = setting(
         8.0,
-        "Speaker mode: so long after an answer the device listens by itself. It sends only what it takes for speech to "
-        "it, not silence and not the television; 0: an open microphone sends all it hears until the conversation ends.",
+        "Speaker mode: so long after an answer the device listens for more by itself, and sends only what it takes for "
+        "speech to it; 0: whoever wants to say more taps, or says the wake word.",
         unit="s",
         effect="now",
         check=between(0, 60),
+    )
+    voice_detector: Literal["device", "service"] = setting(
+        "device",
+        "Speaker mode: who decides when somebody speaks. device: only speech is sent, not silence and not the "
+        "television; service: from a tap to the end of the conversation all the microphone hears is sent, and billed.",
+        effect="now",
     )
     remember_s: float = setting(
         300.0,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from edge_agent.errors import Fault
+
+WakeOutcome = Literal["turn", "nobody spoke", "stopped", "muted", "ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,11 @@ class Cue:
 
 
 @dataclass(frozen=True, slots=True)
+class Hush:
+    """Stop the device's own sentence, if it is speaking one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Speak the device's own sentence of this name."""
 
@@ -141,6 +149,13 @@ class Ring:
     """Let the alarm be heard, or no longer."""
 
     on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WakeCame:
+    """What came of the wake word, or the "stop", that was heard last; none where another took its place."""
+
+    outcome: WakeOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +184,10 @@ Action = (
     | Wipe
     | Show
     | Cue
+    | Hush
     | Say
     | Announce
     | Ring
+    | WakeCame
     | Report
 )

@@ -76,7 +76,7 @@ class AnsweringRules(Steps):
         if self._answer.sounding:
             self._flush("voice")
             if self.rules.local_voice and self._asked_aloud and self._turn is None:
-                self._listen_on("interrupted")
+                self._listen_on("interrupted", again=True)
         else:
             self._answer.drop_rest(self._now)
 
@@ -143,11 +143,14 @@ class AnsweringRules(Steps):
     def _nobody_answers(self) -> None:
         """With the open microphone: the service understood words, and then nothing came of them.
 
-        A model may keep silent when it was not meant, so this is tried once, until it has answered again.
+        A model may keep silent when it was not meant, so this is tried once, until it has answered again; and not at
+        all for a voice that nobody had asked for, which may be the television's.
         """
+        self._unanswered_since = None
+        if not self._bidden:
+            return
         if self._turn is None:
             self._unsent_since = self._now  # it goes out once more
-        self._unanswered_since = None
         self._doubted = True
         self._out.append(do.Report("healing", "reopen"))
         self._change_line()

@@ -79,7 +79,13 @@ class Facts:
         self._line = Line(jitter)
         self._answer = Answer()
         self._turn: Turn | None = None
+        self._bidden = True
+        """Of the open turn, or the last one."""
+        self._heeded_at = 0.0
+        """When somebody last had an answer, or was asked to speak."""
         self._ear: Ear | None = None
+        self._wake_owed = False
+        """What came of the last wake word is still to be told."""
         self._voice = False
         self._voice_over_at = 0.0
         self._asked_aloud = False
@@ -138,7 +144,7 @@ class Facts:
         if deaf or not self._minds_voices() or not self.in_conversation:
             return False
         if self._answer.sounding:
-            return not self._announcing
+            return self.rules.interruptible and not self._announcing
         return self._turn is not None or self._ear is not None
 
     @property

@@ -77,7 +77,7 @@ class HouseholdRules(Steps):
         for notice in self._notices:
             self._signal(notice)
         if "speech lost" in self._notices and self.rules.local_voice and self._asked_aloud:
-            self._listen_on("speech lost")  # whoever is told to say it again need not call again
+            self._listen_on("speech lost", again=True)
         self._notices.clear()
         while self._announcements and self._quiet() and not self._answer.arriving:
             self._announce()

@@ -84,7 +84,7 @@ class LifelineRules(Steps):
     def _question_sent(self, _event: ev.QuestionSent) -> None:
         self._unsent_since = None
         if self._ear is not None and self._ear.by == "answer":
-            self._ear.until = max(self._ear.until, self._now + self.rules.follow_up_s)
+            self._ear.until = max(self._ear.until, self._follow_up_until())
         if self._answer.awaited:  # a model that only works on takes its time
             self._answer.due = self._now + wait_s(self.rung, self.rules.answer_timeout_s)
 

@@ -28,8 +28,17 @@ class ListeningRules(Steps):
     """See the module's docstring."""
 
     def _wake_heard(self, event: ev.WakeHeard) -> None:
-        if self.muted or self._hushed_alarm() or self.rules.manual or self.rules.hook:
-            return
+        self._wake_owed = True
+        if self.muted:
+            self._wake_came("muted")
+        elif self._hushed_alarm():
+            self._wake_came("stopped")
+        elif not (self.rules.manual or self.rules.hook):
+            self._called_by_name(event)
+        if self._ear is None:
+            self._wake_came("turn" if self._turn is not None else "ignored")
+
+    def _called_by_name(self, event: ev.WakeHeard) -> None:
         if self._answer.sounding and not self.rules.continuous:
             self._flush("wake")
         if self._turn is None:
@@ -38,15 +47,26 @@ class ListeningRules(Steps):
             self._listening_since = self._last_sound = self._now
 
     def _stop_heard(self, event: ev.StopHeard) -> None:
-        """The alarm, the answer and the listening end; the conversation may be gone on with."""
-        if self.muted or self._hushed_alarm() or not self._means_us():
-            return
+        """An alarm ends, or else what the device says and its listening; the conversation may be gone on with."""
+        self._wake_owed = True
+        if self.muted:
+            self._wake_came("muted")
+        elif self._hushed_alarm():
+            self._wake_came("stopped")
+        else:
+            self._out.append(do.Hush())
+            if self._means_us():
+                self._wake_came("stopped")
+                self._stop(event.sample)
+        self._wake_came("ignored")
+
+    def _stop(self, sample: int) -> None:
         sounding = self._answer.sounding
         if sounding:
             self._flush("stop")
         if self.rules.manual or self.rules.hook:
             return
-        self._not_before = max(self._not_before, event.sample)
+        self._not_before = max(self._not_before, sample)
         self._void("stop")
         self._answer.superseded(self._now)
         self._asked.clear()
@@ -63,7 +83,7 @@ class ListeningRules(Steps):
             self._voice = True
             self._hear_voice(event.sample)
             return
-        if self._announcing:
+        if self._announcing or not self.rules.interruptible:
             return
         self._voice = True
         self._ending = None
@@ -138,6 +158,7 @@ class ListeningRules(Steps):
         ear = self._ear
         if ear is None:
             return
+        self._wake_came("nobody spoke")
         self._deafen("nobody spoke")
         if ear.by != "answer" and not self._asked_aloud:
             self._finish("nobody spoke", "fell asleep")

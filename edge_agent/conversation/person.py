@@ -65,6 +65,7 @@ class PersonRules(Steps):
 
     def _mute(self, event: ev.Muted) -> None:
         self.muted = True
+        self._wake_came("muted")
         self._not_before = max(self._not_before, event.sample)
         self._void("muted")
         if self._started:

@@ -17,8 +17,10 @@ LISTEN_S = 15.0  # how long an announcement that asks for an answer listens wher
 SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait means that none will come
 
 WAKE_S = 4.0  # whoever says the wake word goes on speaking within this, or did not mean it
+CALLED_S = 6.0  # whoever taps looks at the device, and may think before the first word
 WAKE_CUE_S = 0.4  # the cue waits so long after the wake word: it would cover the words of who goes on in one breath
 WAKE_RUN_S = 1.0  # a voice that starts this soon after the wake word began in one breath with it
+ROOM_S = 30.0  # who talks after an answer and is given none keeps the device listening no longer than this
 STOP_RUN_S = 1.5  # "stop" is the whole of what was said if the voice began this shortly before it
 HUSH_S = 3.0  # after the last word: an answer that takes longer needs no open stream
 
@@ -52,9 +54,13 @@ class Rules:
     """The service closes the connection for microphone sound while it waits for a blocking call."""
     connection_limit_s: float = math.inf
     """No connection lives longer; it is changed for a new one before."""
+    detects: bool = False
+    """Open microphone: the device itself decides when somebody speaks, and sends only that; else all it hears is sent
+    from the press to the end."""
     follow_up_s: float = 0.0
-    """Open microphone: only what the device takes for speech is sent, and so long after an answer it listens for more;
-    0: all it hears is sent from the press to the end."""
+    """Where it does, it listens so long after an answer for more; 0: whoever wants to say more calls again."""
+    interruptible: bool = True
+    """A voice over an answer silences it; else only a press, a wake word or "stop" does."""
     full_duplex: bool = False
     """The device's own voice is taken out of the microphone's: a turn may begin while it sounds."""
     remember_s: float = 0.0
@@ -63,4 +69,9 @@ class Rules:
     @property
     def local_voice(self) -> bool:
         """True where the device itself decides when somebody speaks to it."""
-        return self.follow_up_s > 0 and not self.manual and not self.hook and not self.continuous
+        return self.detects and not self.manual and not self.hook and not self.continuous
+
+    @property
+    def called_s(self) -> float:
+        """So long the device listens to whoever has tapped it, was asked by it, or is told to say it again."""
+        return max(CALLED_S, self.follow_up_s)

@@ -13,7 +13,7 @@ from edge_agent.conversation.answer import Answer
 from edge_agent.conversation.facts import Ear, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
-from edge_agent.conversation.rules import LISTEN_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S, WAKE_CUE_S
+from edge_agent.conversation.rules import LISTEN_S, ROOM_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S, WAKE_CUE_S
 from edge_agent.conversation.telling import Telling
 from edge_agent.errors import Fault
 
@@ -60,7 +60,7 @@ class Steps(Telling):
         elif Fault.BUTTON_STUCK in self.faults and by == "tap":
             return
         elif self.rules.local_voice:
-            self._listen(sample, by, ear_s or self.rules.follow_up_s)
+            self._listen(sample, by, self._now + (ear_s or self.rules.called_s))
         else:
             self._open_turn(sample, most_s)
 
@@ -75,15 +75,16 @@ class Steps(Telling):
             if not (fault is Fault.LIMIT and self._spent):
                 self.faults.pop(fault, None)
 
-    def _listen(self, sample: int | None, by: str, for_s: float) -> None:
+    def _listen(self, sample: int | None, by: str, until: float) -> None:
         """Listen for a voice; nothing is sent before there is one."""
         if by == "answer":
             self._last_sound = self._now
         else:
             self._begin()
             self._ending = None
+            self._out.append(do.Hush())  # whoever calls has heard enough of what it says by itself
         self._listen_after = self._follow_up = False
-        self._ear = Ear(by, sample, self._now + for_s, self._now + WAKE_CUE_S if by == "wake" else None)
+        self._ear = Ear(by, sample, until, self._now + WAKE_CUE_S if by == "wake" else None)
         self._out.append(do.Report("listening", by))
         self._need_line()
         if not self._needs_line():
@@ -91,12 +92,26 @@ class Steps(Telling):
         if by not in {"answer", "wake"}:
             self._signal("turn opened")
 
-    def _listen_on(self, why: str) -> None:
-        """What was said is over: go on listening for a while, without sending."""
+    def _listen_on(self, why: str, *, again: bool = False) -> None:
+        """What was said is over: go on listening for a while, without sending.
+
+        `again`: the person is to say it again, or goes on speaking, and need not call for that.
+        """
         self._follow_up = False
+        unheeded = self._turn is not None and not self._turn.bidden and self._unmet
         self._close_turn(None, why)
-        if self._may_hear():
-            self._listen(None, "answer", self.rules.follow_up_s)
+        if not unheeded:
+            self._heeded_at = self._now
+        until = self._now + self.rules.called_s if again else self._follow_up_until()
+        if until > self._now and self._may_hear():
+            self._listen(None, "answer", until)
+        elif unheeded and not self._understood():
+            self._signal("fell asleep")
+
+    def _follow_up_until(self) -> float:
+        """Return how long a follow-up that is listened for now may be: a room that talks on does not renew it."""
+        follow_up_s = self.rules.follow_up_s
+        return min(self._now + follow_up_s, self._heeded_at + max(ROOM_S, follow_up_s))
 
     def _listen_again(self) -> None:
         """An answer was heard: listen on, unless the model or a person is not yet done."""
@@ -108,6 +123,7 @@ class Steps(Telling):
         if self._ear is not None:
             self._ear = None
             self._last_sound = self._now
+            self._wake_came("ignored")
             self._out.append(do.Report("listening", why))
 
     def _open_turn(
@@ -115,6 +131,7 @@ class Steps(Telling):
     ) -> None:
         self._begin()
         self._ear = None
+        self._wake_came("turn")
         self._asked_aloud = True
         self._unmet = self.rules.local_voice
         self._follow_up = self._hushed = self._announcing = False
@@ -128,6 +145,7 @@ class Steps(Telling):
         self._unanswered_since = None
         self._line.snapshot = False
         self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s, bidden=bidden)
+        self._bidden = bidden
         self._question_at = self._listening_since = self._now
         self._question_heard = False
         self._unsent_since = None
@@ -297,7 +315,7 @@ class Steps(Telling):
         if signal:
             self._signal(signal)
         if self.rules.local_voice and self._asked_aloud and self._turn is None:
-            self._listen_on(why)  # whoever is told to ask again need not call again
+            self._listen_on(why, again=True)
 
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
@@ -343,6 +361,7 @@ class Steps(Telling):
             self._flush("end")
         self._out.append(do.VoidTurns())
         self._turn = self._ear = None
+        self._wake_came("ignored")
         self._voice = self._asked_aloud = self._unmet = False
         self._follow_up = self._hushed = self._announcing = False
         self._texts.clear()

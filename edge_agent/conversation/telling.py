@@ -38,6 +38,12 @@ class Telling(Facts):
             self._out.append(do.Announce(one.text))
         self._announcements.clear()
 
+    def _wake_came(self, outcome: do.WakeOutcome) -> None:
+        """Tell what came of the last wake word, once."""
+        if self._wake_owed:
+            self._wake_owed = False
+            self._out.append(do.WakeCame(outcome))
+
     def _hushed_alarm(self) -> bool:
         """The button and `end` stop an alarm, and do nothing else then; a handset lifted is answered all the same."""
         if not self._ringing:

@@ -31,7 +31,7 @@ from edge_agent.errors import Fault
 MODES: Mapping[str, Rules] = {
     "push-to-talk": Rules(manual=True),
     "open microphone": Rules(manual=False),
-    "wake word": Rules(manual=False, follow_up_s=8.0, full_duplex=True),
+    "wake word": Rules(manual=False, detects=True, follow_up_s=8.0, full_duplex=True),
 }
 """The ways of taking turns, by name."""
 

@@ -242,6 +242,7 @@ class Script:
     turn_complete: Literal["playback", "sent"] = "playback"  # the service waits for assumed real-time playback
     stream_end_answers: bool = True  # audioStreamEnd ends the turn; one report says the service then stays silent
     vad_threshold_dbfs: float = -45.0
+    interrupts: bool = True  # false: speech does not stop an answer, whatever the setup asked
     late_tail: int = 0  # chunks of the old answer sent after `interrupted`
     interrupted_with_complete: bool = False  # `interrupted` and `turnComplete` in one message, without a tail
     usage: bool = True  # usageMetadata beside turnComplete

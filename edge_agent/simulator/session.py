@@ -222,7 +222,7 @@ class Session:
         realtime = setup.get("realtimeInputConfig", {})
         detection = realtime.get("automaticActivityDetection", {})
         self._manual = detection.get("disabled", False)
-        self._interruptible = realtime.get("activityHandling") != "NO_INTERRUPTION"
+        self._interruptible = self.script.interrupts and realtime.get("activityHandling") != "NO_INTERRUPTION"
         prefix_ms = detection.get("prefixPaddingMs") or DEFAULT_PREFIX_MS
         silence_ms = detection.get("silenceDurationMs") or DEFAULT_SILENCE_MS
         self._pause = _bytes(silence_ms + FRAME_MS)

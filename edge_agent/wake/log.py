@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 LENGTH = 100  # entries: some days of a quiet household, an evening of a wrongly chosen word
 
 Outcome = Literal["turn", "nobody spoke", "stopped", "muted", "ignored", ""]
-"""A turn was opened and somebody spoke; a turn was opened and nobody did; the answer was stopped; the device was mute;
-nothing; not yet known or a near miss."""
+"""Somebody spoke, and a turn was opened; the device listened, and nobody did; what sounded was stopped; the device was
+mute; nothing; not yet known or a near miss."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from edge_agent.audio.engine import AnswerStarted, PartFailed, WakeHeard
 from edge_agent.conversation import events as ev
 from edge_agent.service.captions import Captions
 from edge_agent.service.metrics import Metrics
+from edge_agent.wake import Outcome
 
 NABU = WakeHeard(16_000, "Okay Nabu", 0.91234)
 NEARLY = WakeHeard(16_000, "Okay Nabu", 0.5, fired=False)
@@ -44,10 +45,6 @@ class Desk:
         self.told.append(event)
         self.answers(event)
 
-    def listens(self, _: ev.Event) -> None:
-        """As the conversation does where nobody is listened to yet."""
-        self.listener.reported("listening", "wake")
-
     @property
     def outcomes(self) -> list[str]:
         return [entry["outcome"] for entry in self.listener.log.answer()["heard"]]
@@ -75,7 +72,6 @@ def test_a_voice_is_told_and_shown_from_its_beginning_to_its_end() -> None:
 
 def test_a_wake_word_is_told_shown_and_logged() -> None:
     desk = Desk()
-    desk.answers = desk.listens
     desk.listener.events([NABU])
     assert desk.told == [ev.WakeHeard(16_000, "Okay Nabu")]
     (seen,) = desk.seen
@@ -84,51 +80,29 @@ def test_a_wake_word_is_told_shown_and_logged() -> None:
     assert (entry["at"], entry["t"], entry["word"], entry["score"]) == (1_700_000_000.0, 7.0, "Okay Nabu", 0.912)
 
 
-@pytest.mark.parametrize(
-    ("reported", "outcome"),
-    [
-        (("turn", "opened"), "turn"),
-        (("listening", "nobody spoke"), "nobody spoke"),
-        (("listening", "muted"), "muted"),
-        (("listening", "tapped again"), "ignored"),
-        (("listening", "asked in writing"), "ignored"),
-    ],
-)
-def test_what_came_of_a_wake_word_is_what_the_conversation_reports_first(
-    reported: tuple[str, str], outcome: str
-) -> None:
+@pytest.mark.parametrize("outcome", ["turn", "nobody spoke", "muted", "ignored"])
+def test_what_came_of_a_wake_word_is_what_the_conversation_says(outcome: Outcome) -> None:
     desk = Desk()
-    desk.answers = desk.listens
     desk.listener.events([NABU])
-    desk.listener.reported("connection", "up")
     assert desk.counted(outcome=outcome) == 0
-    desk.listener.reported(*reported)
-    desk.listener.reported("turn", "opened")
+    desk.listener.came(outcome)
+    desk.listener.came("turn")  # of something else
     assert desk.outcomes == [outcome]
     assert desk.counted(outcome=outcome) == 1
 
 
-def test_a_wake_word_that_nobody_waited_for_gets_no_credit_for_a_later_turn() -> None:
+def test_a_second_wake_word_is_told_apart_from_the_first() -> None:
     desk = Desk()
-    desk.listener.events([NABU])  # a turn is open already, say, or the microphone is broken
-    desk.listener.reported("turn", "opened")
-    assert desk.outcomes == ["ignored"]
-    assert desk.counted(outcome="ignored") == 1
-
-
-def test_a_second_wake_word_takes_the_place_of_the_first() -> None:
-    desk = Desk()
-    desk.answers = desk.listens
-    desk.listener.events([NABU, NABU])
-    desk.listener.reported("turn", "opened")
+    desk.listener.events([NABU])
+    desk.listener.events([NABU])
+    desk.listener.came("turn")
     assert desk.outcomes == ["ignored", "turn"]
 
 
 def test_a_near_miss_is_logged_and_nothing_else() -> None:
     desk = Desk()
-    desk.answers = desk.listens
     desk.listener.events([NABU, NEARLY])
-    desk.listener.reported("turn", "opened")
+    desk.listener.came("turn")
     assert desk.outcomes == ["turn", ""]
     assert desk.told == [ev.WakeHeard(16_000, "Okay Nabu")]
     assert desk.counted(outcome="near miss") == 1
@@ -136,6 +110,7 @@ def test_a_near_miss_is_logged_and_nothing_else() -> None:
 
 def test_the_local_stop_is_told_as_such() -> None:
     desk = Desk()
+    desk.answers = lambda _: desk.listener.came("stopped")
     desk.listener.events([STOP])
     assert desk.told == [ev.StopHeard(16_000)]
     assert desk.outcomes == ["stopped"]

@@ -15,13 +15,21 @@ IDLE_S = 12.0
 WAKE_WAITS_S = 4.0
 HUSH_S = 3.0
 LIMIT_S = 300.0
+CALLED_S = 6.0
+ROOM_S = 30.0
 
 
 class Home(Story):
     """A household's device: what its people do and say, and what they see and hear of it."""
 
     def __init__(self, **rules: object) -> None:
-        wanted = {"manual": False, "follow_up_s": FOLLOW_UP_S, "full_duplex": True, "max_conversation_s": LIMIT_S}
+        wanted = {
+            "manual": False,
+            "detects": True,
+            "follow_up_s": FOLLOW_UP_S,
+            "full_duplex": True,
+            "max_conversation_s": LIMIT_S,
+        }
         super().__init__(**{**wanted, **rules})
         self.online = True
 
@@ -209,7 +217,7 @@ def test_a_false_wake_word_in_a_follow_up_costs_nothing() -> None:
 
 
 def test_a_wake_word_with_an_open_microphone_that_sends_all_it_hears_opens_a_turn_like_a_tap() -> None:
-    story = home(follow_up_s=0.0, idle_timeout_s=60.0)
+    story = home(detects=False, idle_timeout_s=60.0)
     story.wake()
     assert story.machine.turn_open
     story.wait(30)
@@ -259,6 +267,96 @@ def test_a_long_follow_up_is_as_long_as_the_owner_wished() -> None:
     assert story.ears_only()
     story.wait(2)
     assert not story.machine.attentive
+
+
+def test_without_a_follow_up_the_device_listens_to_whoever_calls_and_to_nobody_after_the_answer() -> None:
+    story = asked(home(follow_up_s=0.0, idle_timeout_s=30.0))
+    story.answer(2)
+    story.play_out(2)
+    assert not story.machine.attentive
+    assert story.light == "idle"
+    assert do.CloseTurn(1, None) in story.done
+    story.starts()
+    story.wait(5)
+    assert len(story.opened) == 1, "the room's talk is not sent"
+    asked(story)
+    assert len(story.opened) == 2, "the conversation goes on by the wake word"
+
+
+def test_without_a_follow_up_the_answer_can_be_interrupted_all_the_same() -> None:
+    story = answering(home(follow_up_s=0.0))
+    story.interrupts()
+    assert story.of(do.Flush) == [do.Flush("near-end")]
+    assert story.machine.turn_open
+
+
+@pytest.mark.parametrize("why", ["tap", "converse", "speech lost"])
+def test_whoever_is_asked_to_speak_has_time_to_however_short_a_follow_up_is(why: str) -> None:
+    story = home(follow_up_s=0.0)
+    match why:
+        case "tap":
+            story.hold(0.1)
+        case "converse":
+            story.tell(ev.Announced("Shall I go on?", listen=True))
+            story.wait(1)
+            story.answer(1)
+            story.play_out(1)
+        case _:
+            asked(story)
+            story.online = False
+            story.tell(ev.LinkDown(Fault.NETWORK, "cut"))
+            story.wait(20)
+            story.online = True
+            story.tell(ev.NetworkBack())
+            story.wait(0.2)
+            assert do.Say("speech_lost") in story.done
+    story.wait(CALLED_S - 0.5)
+    assert story.machine.attentive
+    story.wait(1)
+    assert not story.machine.attentive
+
+
+def test_a_room_that_talks_on_and_is_not_answered_is_left_to_itself() -> None:
+    story = followed(home())
+    began = story.now
+    while story.machine.attentive:
+        story.wait(HUSH_S + 1.5)
+        if story.machine.attentive:
+            story.says(1.0)
+        assert story.now - began < ROOM_S + HUSH_S + 5
+    assert story.now - began > ROOM_S - FOLLOW_UP_S
+    assert story.cues == ["done"], "said once"
+    assert story.light == "idle"
+
+
+def test_a_family_that_is_answered_is_followed_for_as_long_as_it_talks() -> None:
+    story = followed(home())
+    for _ in range(12):
+        story.wait(4)
+        story.says(1.0)
+        story.answer(2)
+        story.play_out(2)
+        assert story.ears_only()
+
+
+def test_what_a_television_said_and_nobody_answered_is_not_sent_and_paid_again() -> None:
+    """The models of today keep silent where they were not meant."""
+    story = followed(home())
+    story.says()
+    story.tell(ev.Heard())
+    story.wait(25)
+    assert not whys(story, "healing")
+    assert not story.of(do.Connect)
+    assert story.light == "idle"
+
+
+def test_an_owner_who_wants_answers_heard_to_their_end_has_them_so() -> None:
+    story = answering(home(interruptible=False))
+    assert not story.machine.attentive, "the answer is not even lowered"
+    story.interrupts()
+    assert not story.of(do.Flush)
+    story.hold(0.1)
+    assert story.of(do.Flush) == [do.Flush("press")], "a hand stops it all the same"
 
 
 def test_a_television_in_a_follow_up_sends_nothing() -> None:
@@ -772,11 +870,24 @@ def test_stop_inside_a_sentence_is_one_of_its_words() -> None:
     assert not story.of(do.VoidTurns)
 
 
+@pytest.mark.parametrize("by", ["stop", "wake", "tap"])
+def test_the_devices_own_sentence_is_stopped_by_whoever_calls_and_by_stop(by: str) -> None:
+    story = home()
+    match by:
+        case "stop":
+            story.stop()
+        case "wake":
+            story.wake()
+        case _:
+            story.hold(0.1)
+    assert story.of(do.Hush) == [do.Hush()]
+
+
 def test_stop_for_an_alarm_stops_the_alarm_and_nothing_else() -> None:
     story = followed(home())
     story.tell(ev.AlarmRings("tea"))
     assert story.light == "ringing"
-    assert story.stop() == [do.Ring(False), do.Show("attentive")]
+    assert story.stop() == [do.Ring(False), do.WakeCame("stopped"), do.Show("attentive")]
     assert story.machine.attentive
 
 
@@ -825,7 +936,8 @@ def test_mute_shuts_the_ears_whatever_goes_on(when: str) -> None:
         ev.WakeHeard(story.sample - 10, "okay nabu"),
         ev.StopHeard(story.sample - 10),
     ):
-        assert not [one for one in story.tell(event) if not isinstance(one, do.Report)], "said before, told after"
+        told = [one for one in story.tell(event) if not isinstance(one, do.Report | do.WakeCame)]
+        assert not told, "said before, told after"
     if when == "sounds":
         assert story.state == State.SPEAKING, "the answer plays on"
         story.play_out(9)
@@ -1046,13 +1158,13 @@ def test_whoever_is_told_to_ask_again_need_not_call_again() -> None:
 
 
 def test_push_to_talk_is_deaf_to_voices() -> None:
-    story = kiosk(follow_up_s=FOLLOW_UP_S)
+    story = kiosk(detects=True, follow_up_s=FOLLOW_UP_S)
     story.hold(1)
     story.tell(ev.LinkUp())
     story.answer(5)
     assert not story.machine.attentive
     for event in (ev.NearEndConfirmed(story.sample), ev.VoiceStarted(story.sample), ev.WakeHeard(story.sample, "x")):
-        assert not story.tell(event)
+        assert not [one for one in story.tell(event) if one != do.WakeCame("ignored")]
     assert story.state == State.SPEAKING
 
 
@@ -1080,3 +1192,52 @@ def test_an_interpreter_is_not_silenced_by_whom_it_translates() -> None:
     story.wake()
     assert not story.of(do.Flush)
     assert story.machine.turn_open
+
+
+# What came of a wake word.
+
+
+@pytest.mark.parametrize(
+    ("then", "outcome"),
+    [
+        ("speaks", "turn"),
+        ("nobody", "nobody spoke"),
+        ("mutes", "muted"),
+        ("taps twice", "ignored"),
+        ("writes", "ignored"),
+        ("ends", "ignored"),
+    ],
+)
+def test_what_came_of_a_wake_word_is_told_once(then: str, outcome: do.WakeOutcome) -> None:
+    story = home()
+    story.wake()
+    assert not story.of(do.WakeCame), "that is not known yet"
+    match then:
+        case "speaks":
+            story.says()
+        case "nobody":
+            story.wait(WAKE_WAITS_S + 0.1)
+        case "mutes":
+            story.tell(ev.Muted(story.sample))
+        case "taps twice":
+            story.hold(0.1)
+            story.hold(0.1)
+        case "writes":
+            story.tell(ev.TextAsked("?"))
+        case _:
+            story.tell(ev.EndAsked())
+    assert story.of(do.WakeCame) == [do.WakeCame(outcome)]
+
+
+def test_a_wake_word_over_an_answer_whose_stream_is_open_came_to_a_turn() -> None:
+    story = answering(home())
+    story.wake()
+    assert story.of(do.WakeCame)[-1] == do.WakeCame("turn")
+
+
+def test_a_wake_word_on_a_muted_device_is_told_so() -> None:
+    story = home()
+    story.tell(ev.Muted(story.sample))
+    story.wake()
+    story.stop()
+    assert story.of(do.WakeCame) == [do.WakeCame("muted"), do.WakeCame("muted")]

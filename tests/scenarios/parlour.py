@@ -251,7 +251,11 @@ def visit(
     (folder / "parlour.toml").write_text(
         f'rir = "beside.wav"\ndelay_ms = 60\necho_gain_db = {gain_db:.2f}\nnoise = {noise_dbfs}\n{room}\n'
     )
-    wanted: dict[str, Any] = {"mode": "speaker", "audio": {"echo": "software"}, "conversation": {"follow_up_s": 8.0}}
+    wanted: dict[str, Any] = {
+        "mode": "speaker",
+        "audio": {"echo": "software"},
+        "conversation": {"voice_detector": "device"},
+    }
     for name, table in tables.items():
         wanted[name] = {**wanted.get(name, {}), **table} if isinstance(table, dict) else table
 

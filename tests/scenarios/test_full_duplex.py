@@ -60,11 +60,11 @@ def played(parlour: Parlour, sound: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("latency_s", "interruptible"),
+    ("latency_s", "interrupts"),
     [(0.02, True), (0.8, True), (0.02, False)],
     ids=["the service is first", "the service is late", "the service never interrupts"],
 )
-def test_a_person_talks_over_the_answer_and_it_yields(tmp_path: Path, latency_s: float, interruptible: bool) -> None:
+def test_a_person_talks_over_the_answer_and_it_yields(tmp_path: Path, latency_s: float, interrupts: bool) -> None:
     begun: list[Said] = []
 
     async def story(parlour: Parlour) -> None:
@@ -75,8 +75,8 @@ def test_a_person_talks_over_the_answer_and_it_yields(tmp_path: Path, latency_s:
         await parlour.device.until(state="speaking", within_s=40.0)
         await parlour.device.until(state="listening", within_s=40.0)
 
-    live = {"interruptible": interruptible}
-    parlour = visit(tmp_path, story, script=telling(TALE, REPLY, resumption_updates=False), live=live)
+    script = telling(TALE, REPLY, resumption_updates=False, interrupts=interrupts)
+    parlour = visit(tmp_path, story, script=script)
     said = begun[0]
     assert parlour.silent_after(said.begins) < 1.5
     assert sum(parlour.flushes().values()) == 1, "one silence, whoever asks for it"
@@ -84,6 +84,18 @@ def test_a_person_talks_over_the_answer_and_it_yields(tmp_path: Path, latency_s:
     assert played(parlour, REPLY), "the next answer is heard whole"
     assert len(parlour.twin.sessions) == 1
     assert len(parlour.session.audio_turns) == 2, "one question, one objection"
+
+
+def test_an_answer_that_is_to_be_heard_to_its_end_is_not_even_lowered(tmp_path: Path) -> None:
+    async def story(parlour: Parlour) -> None:
+        await parlour.telling(QUESTION)
+        await parlour.at(parlour.say(OBJECTION).ends)
+        await parlour.device.until(state="listening", within_s=40.0)
+
+    parlour = visit(tmp_path, story, script=telling(TALE, REPLY), live={"interruptible": False})
+    assert parlour.flushes() == {}
+    assert not parlour.times("near-end")
+    assert played(parlour, TALE)
 
 
 def test_the_old_answer_that_still_comes_in_is_not_heard_again(tmp_path: Path) -> None:
@@ -98,8 +110,7 @@ def test_the_old_answer_that_still_comes_in_is_not_heard_again(tmp_path: Path) -
         await parlour.device.until(state="listening", within_s=40.0)
 
     slow = Rule((Hear("a question"), Say("A tale.", sound=answer(12.0), pace=1.0)), times=1)
-    script = Script(rules=(slow, *telling(REPLY).rules))
-    parlour = visit(tmp_path, story, script=script, live={"interruptible": False})
+    parlour = visit(tmp_path, story, script=Script(rules=(slow, *telling(REPLY).rules), interrupts=False))
     assert parlour.flushes() == {"near-end": 1}
     assert played(parlour, REPLY)
     quiet_from = begun[0].begins + parlour.silent_after(begun[0].begins)

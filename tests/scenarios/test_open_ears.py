@@ -110,7 +110,7 @@ def test_the_wake_word_over_an_answer_stops_it_and_what_follows_is_heard(tmp_pat
         await parlour.device.until(state="speaking")
         await parlour.device.until(state="listening")
 
-    parlour = visit(tmp_path, story, script=telling(TALE, REPLY), wake=WAKE, live={"interruptible": False})
+    parlour = visit(tmp_path, story, script=telling(TALE, REPLY, interrupts=False), wake=WAKE)
     assert parlour.silent_after(begun[0].begins) < 1.5
     assert sum(parlour.flushes().values()) == 1
     since_s = parlour.silent_after(begun[0].begins)

@@ -84,7 +84,7 @@ class VirtualDevice:
                 "volume": 100,
                 "echo": "off",  # people say noise, and nothing comes back, unless `air` is a room
             },
-            "conversation": {"follow_up_s": 0.0},  # noise is no speech to a detector
+            "conversation": {"voice_detector": "service"},  # noise is no speech to a detector
             "panel": {"pins": "none"},
             "tools": {"folder": str(folder / "tools")},
             "control": {"socket": str(self._socket(folder))},
