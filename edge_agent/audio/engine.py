@@ -258,7 +258,7 @@ class Duplex:
     @property
     def captured(self) -> int:
         """16 kHz samples captured so far: those in the ring, and those on their way."""
-        return self._ring.written + self._kept_frames // 3
+        return self._ring.captured
 
     @property
     def frames_out_total(self) -> int:
@@ -346,6 +346,7 @@ class Duplex:
         if self._near.at_rest and self._far.silent and not self._wake_every and end <= len(self._kept):
             self._kept[start:end] = mic
             self._kept_frames, self._kept_at = end, (now, queued)
+            self._ring.expect(end // 3)
             if end + len(mic) > len(self._kept):
                 self._take_kept(told)
             return

@@ -7,6 +7,9 @@ the n-th since the stream opened, so a turn is an interval of numbers and nothin
     ring.append(block)                       # sound thread only
     ring.read(press - 8_000, ring.written)   # loop only: bytes, s16le
 
+At rest the engine keeps a few blocks before it appends them: `captured` counts those too, `written` does not. Whoever
+draws a line between what was heard before and after a moment takes `captured`.
+
 Promises: one writer and one reader (who also wipes) need no lock. The writer gives up old samples before it overwrites
 them and publishes new ones after they stand in memory; the reader looks again after copying, so it gets the right bytes
 or a `LookupError`, never a mixture. Muted sound is stored as silence and stays marked for as long as it can be read.
@@ -44,7 +47,7 @@ class CaptureRing:
         self._size = self._span + _GUARD
         self._data = np.zeros(self._size, np.int16)
         self._marks = np.zeros(self._size, np.uint8)
-        self._written = 0
+        self._written = self._captured = 0
         self._given_up = 0  # set by the writer
         self._wiped = 0  # set by the reader
 
@@ -54,9 +57,18 @@ class CaptureRing:
         return self._written
 
     @property
+    def captured(self) -> int:
+        """Samples captured so far, with those that do not stand in memory yet (`expect`); never falls."""
+        return max(self._captured, self._written)
+
+    @property
     def oldest(self) -> int:
         """The first sample that can still be read."""
         return max(self._given_up, self._wiped)
+
+    def expect(self, count: int) -> None:
+        """Say that `count` samples after the last one written were captured and will be appended. Sound thread only."""
+        self._captured = max(self._captured, self._written + count)
 
     def append(self, block: NDArray[np.int16], *, muted: bool = False, gated: bool = False) -> None:
         """Store the next samples (n,) int16; muted ones become silence. Sound thread only."""

@@ -40,7 +40,11 @@ class Ring(Protocol):
 
     @property
     def written(self) -> int:
-        """Samples captured so far."""
+        """Samples that can be read so far."""
+
+    @property
+    def captured(self) -> int:
+        """Samples captured so far, with those that cannot be read yet."""
 
     @property
     def oldest(self) -> int:
@@ -136,7 +140,7 @@ class Uplink:
     def queued_ms(self) -> float:
         """Sound that is captured and admitted but not yet handed out, in ms."""
         waiting = 0
-        newest = self._ring.written if self._held_since is None else self._held_since
+        newest = self._ring.captured if self._held_since is None else self._held_since
         for interval in self._intervals:
             end = newest if interval.end is None else min(interval.end, newest)
             waiting += max(0, end - interval.cursor) + sum(until - since for since, until in interval.owed)
@@ -171,21 +175,21 @@ class Uplink:
         self._past.clear()
         self._pictures.clear()
         self._revealed.clear()
-        self._voided_at = self._ring.written
+        self._voided_at = self._ring.captured
 
     def hold(self, *, on: bool) -> None:
         """Hand nothing out while on, and never what is captured meanwhile."""
         if on and self._held_since is None:
-            self._held_since = self._ring.written
+            self._held_since = self._ring.captured
         elif not on and self._held_since is not None:
-            self._held.append((self._held_since, self._ring.written))
+            self._held.append((self._held_since, self._ring.captured))
             self._held_since = None
             del self._held[:-MOST_HELD]
 
     def reveal(self, start: int) -> None:
         """What was captured from `start` on was a person, whatever the device itself was saying: send it as heard."""
         start = max(start, self._voided_at)
-        known, newest = list(self._revealed), self._ring.written
+        known, newest = list(self._revealed), self._ring.captured
         self._revealed.append((start, newest))
         del self._revealed[:-MOST_HELD]
         if not self.turn_open:

@@ -560,6 +560,26 @@ def test_mute_falls_between_the_same_blocks_at_rest(kept: int) -> None:
     assert pair.behind == 0
 
 
+def test_what_was_captured_is_never_told_to_be_less_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop may ask while the sound thread takes what was kept."""
+    ring = CaptureRing()
+    engine = Duplex(block_frames=BLOCK, ring=ring, mic_gain_db=0.0, mic_channel="left", volume=100, idle_blocks=5)
+    told: list[int] = []
+    process = Decimator.process
+
+    def asked_meanwhile(down: Decimator, block: NDArray[np.int32]) -> NDArray[np.int16]:
+        told.append(engine.captured)
+        return process(down, block)
+
+    monkeypatch.setattr(Decimator, "process", asked_meanwhile)
+    for number in range(23):
+        engine.step(SILENT_MIC.copy(), 100.0 + number / 50, BLOCK)
+        told.append(engine.captured)
+    assert told == sorted(told)
+    assert told[-1] == 23 * BLOCK // 3
+    assert ring.captured - ring.written == 3 * BLOCK // 3
+
+
 def test_a_device_that_sounds_does_not_rest() -> None:
     pair = Resting()
     pair.run(7)

@@ -105,6 +105,19 @@ def test_a_wipe_leaves_nothing_behind(before: int) -> None:
     assert ring.read(before, before + 500) == numbered(before, 500).tobytes()
 
 
+def test_what_is_expected_counts_as_captured_and_cannot_be_read_yet() -> None:
+    ring = CaptureRing()
+    ring.append(numbered(0, 320))
+    ring.expect(640)
+    assert (ring.captured, ring.written) == (960, 320)
+    with pytest.raises(LookupError):
+        ring.read(320, 640)
+    ring.append(numbered(320, 320))
+    assert (ring.captured, ring.written) == (960, 640)
+    ring.append(numbered(640, 640))
+    assert (ring.captured, ring.written) == (1_280, 1_280)
+
+
 def test_a_ring_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="holds nothing"):
         CaptureRing(0.0)

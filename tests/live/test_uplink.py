@@ -375,6 +375,32 @@ def test_a_stream_closed_in_the_past_is_not_sent_again_by_the_next_one() -> None
     assert heard_in(sent) == [(0, 16_000, "sound")]
 
 
+def test_what_was_captured_before_a_mute_and_comes_into_the_ring_after_it_is_not_admitted() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.ring.expect(1_600)
+    bench.uplink.void()
+    bench.capture(3_200)
+    bench.uplink.open(1, 0)
+    assert sound_of(bench.pull()) == [(17_600, 19_200)]
+
+
+def test_what_was_captured_before_a_hold_begins_or_ends_belongs_to_that_side_of_it() -> None:
+    bench = Bench()
+    bench.uplink.link_up()
+    bench.capture(16_000)
+    bench.uplink.open(1, 12_800)
+    bench.ring.expect(1_600)
+    bench.uplink.hold(on=True)
+    bench.capture(6_400)
+    bench.ring.expect(1_280)
+    bench.uplink.hold(on=False)
+    bench.capture(6_400)
+    assert sound_of(bench.pull()) == [(12_800, 17_280), (23_680, 28_800)], "whole messages of 640 samples"
+    assert bench.uplink.queued_ms == 0
+
+
 def test_nothing_captured_before_a_mute_is_admitted_after_it() -> None:
     bench = Bench()
     bench.uplink.link_up()
