@@ -10,7 +10,8 @@ on a page, and stored in the daemon's state file after a yes. Without a terminal
 A measurement that cannot be relied on is refused with one sentence that says what to check, and stores nothing.
 
 The state file is that of the service where it is installed (/var/lib/edge-agent), else that of the person who calls;
---state names another folder. Written by root it is given to the folder's owner, so that the daemon can read it.
+--state names another folder. Written by root it is given to the folder's owner, so that the daemon can read it. The
+page lies in the home of whoever calls, also by sudo, and is theirs; --picture names another place.
 
 Exit codes: 0 measured, 1 refused, or a device that cannot be used, 2 usage, 78 bad configuration.
 """
@@ -19,8 +20,11 @@ Exit codes: 0 measured, 1 refused, or a device that cannot be used, 2 usage, 78 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import pwd
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -53,7 +57,8 @@ SERVICE_STATE = Path("/var/lib/edge-agent")
 """StateDirectory of the unit."""
 SPEAK_S = 6.0
 SENTENCE = "The quick brown fox jumps over the lazy dog. Can you hear me from over here?"
-PICTURE = Path("calibration.png")
+PICTURE = "edge-agent-calibration.png"
+"""Drawn in the home of whoever calls, from where it can be fetched; the folder of the state is the daemon's."""
 
 _TRIES = 2  # sound lost once may be another program's start; twice is the device's way
 _ANSWER_S = 2.0  # of a daemon that runs
@@ -84,7 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="store without asking")
     parser.add_argument("--no-speech", action="store_true", help="measure no speech; the configured gain is kept")
     parser.add_argument("--heard", action="store_true", help="you hear the tones, although the microphone does not")
-    parser.add_argument("--picture", type=Path, default=PICTURE, metavar="PATH", help="draw it there; %(default)s")
+    parser.add_argument(
+        "--picture", type=Path, metavar="PATH", help=f"draw the page there; default: {PICTURE} in your home folder"
+    )
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="folder of the state file")
     parser.add_argument("--json", action="store_true", help="print measurements and proposal as JSON")
 
@@ -134,7 +141,7 @@ def run(args: argparse.Namespace, surroundings: Surroundings | None = None) -> i
     for line in report.lines(session):
         desk.tell(line)
     desk.tell(f"\n{report.verdict(session)}")
-    _draw(session, args.picture, desk)
+    _draw(session, args.picture or _person().home / PICTURE, desk)
     stored = _store(session, store, desk, yes=args.yes)
     if stored:
         _tell_what_wins(config, path, desk)
@@ -248,10 +255,14 @@ def _draw(session: report.Session, path: Path, desk: _Desk) -> None:
     if why:
         desk.tell(why)
         return
+    person = _person()
     try:
         picture.draw(session, path)
+        _give(path, person.uid, person.gid)
     except OSError as error:
         desk.tell(f"{path} cannot be written: {error.strerror}; name another place with --picture")
+    except Stop as error:
+        desk.tell(str(error))
     else:
         desk.tell(f"Drawn: {path}")
 
@@ -291,16 +302,45 @@ def _store(session: report.Session, store: states.StateFile, desk: _Desk, *, yes
     error = store.flush()
     if error is not None:
         raise error
-    _give_to_the_folders_owner(store.path)
+    owner = store.path.parent.stat()
+    _give(store.path, owner.st_uid, owner.st_gid)  # the daemon, which is not root, reads what root wrote
     desk.tell(f"Stored in {store.path}; it holds from the next start of the daemon: systemctl start edge-agent")
     return True
 
 
-def _give_to_the_folders_owner(path: Path) -> None:
-    """Let the daemon, which is not root, read what root wrote."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Whoever calls, also by sudo."""
+
+    home: Path
+    uid: int
+    gid: int
+
+
+def _person() -> _Person:
+    uid = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and uid.isdecimal():
+        with contextlib.suppress(KeyError):  # nobody of that number is known here
+            one = pwd.getpwuid(int(uid))
+            return _Person(Path(one.pw_dir), one.pw_uid, one.pw_gid)
+    return _Person(Path.home(), os.geteuid(), os.getegid())
+
+
+def _give(path: Path, uid: int, gid: int) -> None:
+    """Let somebody else than root own what root has just written: that file itself, and nothing a link leads to."""
+    if os.geteuid() != 0:
+        return
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Stop(f"{path} was replaced while it was written ({error.strerror}); look who else writes there") from None
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise Stop(f"{path} is no file of its own any more; look who else writes there")
+        os.fchown(file, uid, gid)
+    finally:
+        os.close(file)
 
 
 def _tell_what_wins(config: Config, path: Path | None, desk: _Desk) -> None:

@@ -8,7 +8,9 @@ colour says is also said by place or word.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import io
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from edge_agent.audio.calibrate import sweep
 from edge_agent.audio.calibrate.measures import Measured
 from edge_agent.audio.calibrate.proposal import MOST_DISTORTION, SPEECH_DBFS, Proposal
 from edge_agent.calibrating.report import SETTINGS, Session, distortion_text, good, verdict
+from edge_agent.service.state import write_atomically
 
 SIZE_IN, DPI = (14.0, 9.9), 150
 INK, SOFT, FAINT, PAPER = "#1b1f24", "#57606a", "#e3e6ea", "#ffffff"
@@ -35,7 +38,7 @@ def why_no_picture() -> str:
 
 
 def draw(session: Session, path: Path) -> None:
-    """Draw the picture.
+    """Draw the picture; a file of that name is replaced, and a link of that name as well, not what it leads to.
 
     Raises:
         OSError: the file cannot be written.
@@ -53,7 +56,11 @@ def draw(session: Session, path: Path) -> None:
     _decay(figure.add_axes((0.06, 0.08, 0.26, 0.27)), session.measured)
     _response(figure.add_axes((0.39, 0.08, 0.26, 0.27)), session.measured)
     _distortion(figure.add_axes((0.72, 0.08, 0.23, 0.27)), session)
-    figure.savefig(path, dpi=DPI, facecolor=PAPER, format="png")
+    page = io.BytesIO()
+    figure.savefig(page, dpi=DPI, facecolor=PAPER, format="png")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+    write_atomically(path, page.getvalue(), mode=0o644)
 
 
 def _verdict(figure: Any, session: Session) -> None:

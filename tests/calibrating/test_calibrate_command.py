@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import threading
 from pathlib import Path
@@ -345,6 +346,56 @@ def test_what_root_stores_belongs_to_the_daemon(tmp_path: Path) -> None:
     assert site.run(*QUICK) == 0
     owner = (site.state / "state.json").stat()
     assert (owner.st_uid, owner.st_gid, owner.st_mode & 0o777) == (4321, 4322, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_root_gives_nothing_away_that_a_link_leads_to(
+    tmp_path: Path, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the folder of the state could put a link there at the right moment."""
+    site = Site(tmp_path, noise=-80, echo_gain_db=-30)
+    site.state.mkdir()
+    os.chown(site.state, 4321, 4322)
+    secret = tmp_path / "secret"
+    secret.write_text("for root alone")
+    flush = StateFile.flush
+
+    def replaced(store: StateFile) -> Any:
+        found = flush(store)
+        store.path.unlink()
+        (store.path.symlink_to if link == "symbolic" else store.path.hardlink_to)(secret)
+        return found
+
+    monkeypatch.setattr(StateFile, "flush", replaced)
+    with pytest.raises(Stop, match="look who else writes there"):
+        site.run(*QUICK)
+    assert (secret.stat().st_uid, secret.stat().st_gid) == (0, 0)
+
+
+def test_the_page_lies_where_whoever_calls_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    assert (command._person().home, command._person().uid) == (tmp_path, os.geteuid())
+    someone = pwd.getpwnam("nobody")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_UID", str(someone.pw_uid))
+    assert command._person() == command._Person(Path(someone.pw_dir), someone.pw_uid, someone.pw_gid)
+    monkeypatch.setenv("SUDO_UID", "4294967200")
+    assert command._person().home == tmp_path, "nobody here has that number"
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_page_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    site = Site(tmp_path, noise=-80, echo_gain_db=-30)
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    site.picture.symlink_to(precious)
+    assert site.run(*QUICK) == 0
+    assert precious.read_text() == "kept"
+    assert site.picture.read_bytes()[:4] == b"\x89PNG"
+    assert not site.picture.is_symlink()
 
 
 def test_the_state_file_is_the_services_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,9 @@
 The devices stay open between two runs, as they do in the daemon, and something has to happen soon: a person is told
 what to do between two runs, nothing is computed. The loudspeaker's ring is filled by the daemon's own `OutputPacer`.
 
+A loudspeaker that takes nothing for two seconds, or takes a sound at less than half its speed, ends the run: nothing
+that was measured on it would hold.
+
 `offset` reckons with what the ring held each time a block was read, so a delay measured against it is that of the
 devices, the air and the microphone alone; what the ring adds is `ring_ms`. Where sound was lost (`lost`), a take is
 of no use.
@@ -27,6 +30,7 @@ from numpy.typing import NDArray
 from edge_agent.audio import devices
 from edge_agent.audio.calibrate.programme import Take
 from edge_agent.audio.pacer import RATE_HZ, OutputPacer
+from edge_agent.errors import Fault, StreamEnded
 
 if TYPE_CHECKING:
     from edge_agent.audio.sound import OpenInput, OpenOutput
@@ -35,6 +39,7 @@ SETTLE_S = 1.0
 """Thrown away after opening: microphones and amplifiers start with nonsense, and rings fill."""
 BEYOND_S = 0.3
 """Recorded after a sound has left the ring: the longest path to the microphone that is still measured is shorter."""
+_STUCK_S = 2.0  # far more than any ring holds: a loudspeaker that has taken nothing for so long never will
 
 
 class Loopback:
@@ -50,7 +55,7 @@ class Loopback:
 
     Raises, when entered or run:
         DeviceError: a device is absent, busy or refused.
-        StreamEnded: a device died.
+        StreamEnded: a device died, or the loudspeaker does not take what it is given.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class Loopback:
         whole = np.repeat((sound.astype(np.float64) * (2**31 - 1)).astype(np.int32)[:, None], 2, axis=1)
         room = len(sound) + round((BEYOND_S + 1.0) * RATE_HZ)
         heard = np.zeros((room // self._frames * self._frames, 2), np.int32)
-        read = written = lost = 0
+        read = written = lost = taken_at = 0
         offsets: list[int] = []
         fills: list[int] = []
         end: int | None = None
@@ -107,6 +112,14 @@ class Loopback:
                 fills.append(self._pacer.fill)
             underruns = self._loudspeaker.write(_next(whole, written, count)) if count else 0
             written += count
+            taken_at = read if count else taken_at
+            if end is None and (read - taken_at > _STUCK_S * RATE_HZ or read > 2 * room):
+                raise StreamEnded(
+                    f"The loudspeaker {self._names[1]} took {written / RATE_HZ:.1f} of {len(whole) / RATE_HZ:.1f} s of "
+                    f"sound in {read / RATE_HZ:.0f} s: switch it off and on again, and see that no other program "
+                    "holds it",
+                    fault=Fault.LOUDSPEAKER,
+                )
             if xruns:
                 self._pacer.xrun(output=False)
             if underruns:

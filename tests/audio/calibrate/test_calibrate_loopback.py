@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_agent.audio.calibrate import programme as programmes
 from edge_agent.audio.calibrate.programme import LEAST, Programme, decibels, nearest_volume
 from edge_agent.audio.pacer import RATE_HZ
-from edge_agent.errors import DeviceError
+from edge_agent.errors import DeviceError, Fault, StreamEnded
 
 
 @pytest.mark.parametrize("block_ms", [10, 20, 40, 100])
@@ -65,6 +65,27 @@ def test_a_device_that_is_not_there_leaves_the_other_one_free(tmp_path: Path) ->
     with pytest.raises(DeviceError, match="no microphone"), loopback:
         pass
     assert closed == ["loudspeaker"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_loudspeaker_that_does_not_take_its_sound_ends_it_with_a_sentence(tmp_path: Path, share: float) -> None:
+    site = Site(tmp_path)
+    with site.loopback() as loopback:
+        loudspeaker = loopback._loudspeaker
+        whole, given = loudspeaker.writable, [0.0]
+
+        def reluctant() -> int:
+            given[0] += share * 960
+            taken = min(whole(), int(given[0]) // 48 * 48)
+            given[0] -= taken
+            return taken
+
+        loudspeaker.writable = reluctant  # type: ignore[method-assign]
+        began = site.clock.now
+        with pytest.raises(StreamEnded, match=r"The loudspeaker room:.* took .* of 6\.0 s .*: switch it off") as raised:
+            loopback.run(np.zeros(6 * RATE_HZ, np.float32))
+    assert raised.value.fault is Fault.LOUDSPEAKER
+    assert site.clock.now - began < (2.5 if not share else 16.0)
 
 
 class Stumbling:
