@@ -53,6 +53,7 @@ class Fault(enum.IntEnum):
     LIMIT = 10
     BUTTON_STUCK = 11
     STORAGE = 12
+    MUTE_SWITCH = 13
 
 
 EXIT_OK = 0
@@ -175,6 +176,7 @@ SERVICE = Sign(Fault.SERVICE, "fault-9", "fault-9")
 LIMIT = Sign(Fault.LIMIT, "fault-10", "fault-10")
 BUTTON = Sign(Fault.BUTTON_STUCK, "fault-11", "fault-11")
 STORAGE = Sign(Fault.STORAGE, "idle", "fault-12")
+MUTE_SWITCH = Sign(Fault.MUTE_SWITCH, "muted", "fault-13")  # the light says what follows from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +379,7 @@ FAILURES: dict[str, Failure] = {
     "budget": Failure("A budget of money or data is used up", LimitReached, LIMIT, "{detail}"),
     "button": Failure("Button: pressed for implausibly long", DeviceError, BUTTON, "{detail}"),
     "storage": Failure("The memory card cannot be written; talk goes on", DeviceError, STORAGE, "{detail}"),
+    "mute-switch": Failure("The mute switch cannot be read: no microphone", DeviceError, MUTE_SWITCH, "{detail}"),
 }  # fmt: skip
 """Kind of failure -> what to do, how it is shown, what a person reads."""
 

@@ -82,7 +82,7 @@ def test_standard_exceptions_are_caught_by_their_usual_names() -> None:
 def test_fault_numbers_stay_what_the_docs_and_stickers_say() -> None:
     assert {fault.name: fault.value for fault in Fault} == {
         "NETWORK": 1, "CLOCK": 2, "CREDENTIAL": 3, "MICROPHONE": 4, "LOUDSPEAKER": 5, "CAMERA": 6, "UPDATE": 7,
-        "POWER": 8, "SERVICE": 9, "LIMIT": 10, "BUTTON_STUCK": 11, "STORAGE": 12,
+        "POWER": 8, "SERVICE": 9, "LIMIT": 10, "BUTTON_STUCK": 11, "STORAGE": 12, "MUTE_SWITCH": 13,
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_every_row_can_be_shown_and_said(row: Failure) -> None:
 @pytest.mark.parametrize("row", FAILURES.values(), ids=FAILURES)
 def test_the_light_of_a_row_is_what_the_device_at_rest_shows(row: Failure) -> None:
     fault = row.sign.fault
-    lines = {Fault.NETWORK: "offline", Fault.CLOCK: "waiting-for-clock"}
+    lines = {Fault.NETWORK: "offline", Fault.CLOCK: "waiting-for-clock", Fault.MUTE_SWITCH: "muted"}
     shown = f"fault-{fault.value}" if fault in rules.BLOCKING else lines.get(fault, "idle")
     assert row.sign.light == shown
 

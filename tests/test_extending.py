@@ -196,7 +196,7 @@ def test_a_prompt_language_of_the_owners_is_spoken_and_falls_back(tmp_path: Path
     assert (language, configured("A prompt language").prompts_folder) == ("sv", path.parent)
     assert "sv" not in prompts.languages(), "the page shows a language that is there already"
     loaded = prompts.load(language, extra_dir=tmp_path)
-    assert loaded.sentence("goodbye") == prompts.Sentence("Hej då.", "sv")
+    assert loaded.sentence("timer_over") == prompts.Sentence("Tiden är ute.", "sv")
     assert loaded.sentence("fault-12").language == "en"
 
 

@@ -35,6 +35,7 @@ from edge_agent.agent.pulse import Pulse
 from edge_agent.agent.reports import Reports
 from edge_agent.agent.silence import Silence
 from edge_agent.agent.talk import Talk
+from edge_agent.agent.wording import wording
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
@@ -114,7 +115,7 @@ class Agent:
         self.silence = Silence(
             self.memory, set_mute=talk.engine.set_mute, tell=talk.muted, publish=self._reports.publish
         )
-        talk.muted_by = lambda: self.silence.muted_by
+        talk.wording = lambda prompt: wording(prompt, self.config, muted_by=self.silence.muted_by)
         self.loudness = Loudness(
             lambda: self.config,
             self.memory,
@@ -124,7 +125,12 @@ class Agent:
             may_tick=lambda: not talk.machine.turn_open,
         )
         self.board = Board(
-            config.panel, silence=self.silence, on_level=self._level, on_step=self.loudness.step, loop=self._loop
+            config.panel,
+            silence=self.silence,
+            tell=self._tell,
+            on_level=self._level,
+            on_step=self.loudness.step,
+            loop=self._loop,
         )
         self.alarms = Alarms(
             lambda: self.config,
@@ -140,11 +146,13 @@ class Agent:
         self._mcp = McpTools(config.mcp, deadline_s=config.tools.deadline_s)
         self._network = NetworkWatch(self._network_changed)
         household = config.mode == "speaker"  # strangers one after the other should leave no timers, nor a deaf device
+        talk.on_left = self.loudness.left
         self.talk.link.opening.offer(
             device_tools(
                 self,
                 camera=config.camera.source != "off",
-                mute=(lambda: self.silence.mute("model")) if household else None,
+                mute=self._mute_by_model if household and config.panel.pins != "none" else None,
+                unmuting="lifting its handset anew" if config.panel.button == "hook" else "pressing its button",
                 timers=self.alarms if household else None,
             ),
             mcp=self._mcp.tools,
@@ -156,7 +164,7 @@ class Agent:
         self._control: ControlServer | None = None
         self._stop = asyncio.Event()
         self._last_state = ""
-        self._watching = False
+        self._watching = self._found_down = False
         self._next_check: asyncio.TimerHandle | None = None
         self._pulse = Pulse(
             faults=lambda: self.talk.machine.faults,
@@ -230,6 +238,7 @@ class Agent:
         self.alarms.start()
         self._network.start()
         self._watching = True
+        self._found_down = self.panel.down()
         self.button.watch(self.panel)
         self._notifier.ready(f"{self.config.mode}: {talk.machine.shown_state}")
         self._next_check = self._loop.call_later(CHECK_S, self._check)
@@ -341,10 +350,13 @@ class Agent:
 
     def _edge(self, edge: Edge) -> None:
         self.flight.button(down=edge.down)
-        if edge.down:
-            self.talk.press(edge.t)
-        else:
+        if not edge.down:
+            self._found_down = False
             self.talk.release(edge.t)
+        elif self._found_down:
+            self.talk.press(edge.t)  # jammed, or lifted before the start: nobody has asked now to be heard
+        else:
+            self.press(edge.t)
 
     def _show(self, light: str) -> None:
         if self._light is not None:
@@ -357,7 +369,25 @@ class Agent:
             self._reports.publish("state", state=self._last_state, why=machine.why, turn_open=machine.turn_open)
             self._notifier.status(f"{self.config.mode}: {self._last_state}")
 
+    def press(self, at: float) -> None:
+        """Somebody pressed the button, or lifted the handset, at `at` on the loop's clock.
+
+        What the model has muted is unmuted. That is all such a press does, unless it lifts a handset: whoever holds one
+        is heard at once. Like every press it first of all stops an alarm.
+        """
+        hook = self.config.panel.button == "hook"
+        undone = (hook or not self.talk.machine.ringing) and self.silence.pressed()
+        if undone and not hook:
+            self.talk.say("unmuted")
+        else:
+            self.talk.press(at)
+
     # What the model and `ctl` may do to the device.
+
+    def _mute_by_model(self) -> None:
+        if not self.board.pressable:
+            raise Stop("The button of this device does not work, so that nobody here could undo it: it stays as it is.")
+        self.silence.mute("model")
 
     def set_volume(self, volume: int) -> str:
         """Set the loudness, 0 to 100, and remember it; return a sentence where it has become another."""

@@ -87,6 +87,6 @@ class Commands:
                     return
                 await asyncio.sleep(FINGER_STEP_S)
         elif down:
-            agent.talk.press(self._loop.time())
+            agent.press(self._loop.time())
         else:
             agent.talk.release(self._loop.time())

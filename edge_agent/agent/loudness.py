@@ -5,17 +5,20 @@
     loudness.step(-1, by="knob")    # one detent
     loudness.ring(on=True)          # an alarm begins to ring
     loudness.second()               # once a second
+    loudness.left()                 # a conversation has ended and was wiped
     loudness.reload()               # the configuration is another
     loudness.volume                 # in force, without the alarm
 
-Four rules, the first one the strongest:
+Five rules, the first one the strongest:
 
 1. The cap: never louder than `audio.volume_max`, whoever asks and whatever rings.
 2. While an alarm rings, at least `audio.alarm_volume`, day and night, and whatever is set meanwhile.
-3. Within `audio.quiet_hours` at most `audio.quiet_volume`, until somebody sets a volume: then that, as long as these
+3. In kiosk mode, what a visitor had the model set lasts as long as the visit: until the conversation ends, or quiet
+   hours begin or end, or the owner sets another one by `ctl` or the knob. It is not remembered.
+4. Within `audio.quiet_hours` at most `audio.quiet_volume`, until somebody sets a volume: then that, as long as these
    hours last. When they end, the volume of the day returns as it was. A restart within the hours forgets what was set
    in them, and a device that does not know the time has none.
-4. What somebody set by day, remembered over restarts; `audio.volume` if nobody ever did.
+5. What somebody set by day, remembered over restarts; `audio.volume` if nobody ever did.
 
 The hours are those on the wall at each second, so that a clock that is set, a time zone that changes and the two odd
 nights of the year need no rule of their own.
@@ -81,7 +84,7 @@ class Loudness:
         config: Gives the configuration in force.
         memory: Remembers what people set by day.
         engine: Plays as loud as this says.
-        publish: Tells watchers: event `volume` with `volume` and `by` (ctl, tool, knob, hours, config).
+        publish: Tells watchers: event `volume` with `volume` and `by` (ctl, tool, knob, left, hours, config).
         clock_is_set: Says whether the wall clock can be trusted.
         may_tick: Says whether a cue disturbs nobody; False while a person is being listened to.
         wall: The wall clock, seconds since 1970.
@@ -111,6 +114,7 @@ class Loudness:
         self._zone = zone()
         self._seconds = 0
         self._tonight: int | None = None
+        self._visitors: int | None = None
         self._ringing = False
         self._stepped = self._unsaved = False
         self._quiet = self._is_quiet()
@@ -132,6 +136,8 @@ class Loudness:
     @property
     def volume(self) -> int:
         """The volume in force, 0 to 100, but for a ringing alarm."""
+        if self._visitors is not None:
+            return min(self._visitors, self.cap)
         volume = self.wanted
         if self._quiet:
             volume = min(volume, self._config().audio.quiet_volume) if self._tonight is None else self._tonight
@@ -147,7 +153,7 @@ class Loudness:
             msg = f"volume {volume} is not from 0 to {LOUDEST}"
             raise ValueError(msg)
         cap = self.cap
-        self._want(min(volume, cap))
+        self._want(min(volume, cap), by)
         self._memory.save()
         self._stepped = self._unsaved = False
         self._tell(by)
@@ -158,7 +164,7 @@ class Loudness:
     def step(self, steps: int, *, by: By = "knob") -> Change:
         """Turn it up by so many steps, or down if negative."""
         before = self.volume
-        self._want(max(0, min(before + steps * STEP, self.cap)))
+        self._want(max(0, min(before + steps * STEP, self.cap)), by)
         self._stepped = self._unsaved = True
         if self.volume != before:
             self._tell(by)
@@ -171,6 +177,12 @@ class Loudness:
         """An alarm begins to ring, or has ended."""
         self._ringing = on
         self._play()
+
+    def left(self) -> None:
+        """The conversation has ended: what its visitor set is over."""
+        if self._visitors is not None:
+            self._visitors = None
+            self._tell("left")
 
     def second(self) -> None:
         """Look at the wall clock, and bring a turned knob to the card once it rests."""
@@ -190,21 +202,30 @@ class Loudness:
 
     def _look(self, by: str) -> None:
         """Find out whether these are quiet hours, and take on the volume that is in force now."""
-        self._quiet = self._is_quiet()
-        if not self._quiet:
-            self._tonight = None
+        self._hours()
         if self.volume != self._told:
             self._tell(by)
         else:
             self._play()
 
-    def _want(self, volume: int) -> None:
-        self._quiet = self._is_quiet()
-        if self._quiet:
+    def _want(self, volume: int, by: By) -> None:
+        self._hours()
+        self._visitors = None
+        if by == "tool" and self._config().mode == "kiosk":
+            self._visitors = volume
+        elif self._quiet:
             self._tonight = volume
         else:
-            self._tonight = None
             self._memory.file.update(volume=volume)
+
+    def _hours(self) -> None:
+        """Find out whether these are quiet hours, and forget what held in other ones."""
+        quiet = self._is_quiet()
+        if quiet != self._quiet:
+            self._visitors = None
+        if not quiet:
+            self._tonight = None
+        self._quiet = quiet
 
     def _is_quiet(self) -> bool:
         hours = span(self._config().audio.quiet_hours)

@@ -2,13 +2,16 @@
 
     silence = Silence(memory, set_mute=engine.set_mute, tell=talk.muted, publish=reports.publish)
     silence.mute("ctl"); silence.unmute("ctl")       # Stop, with a sentence, where that is not allowed
+    silence.pressed()                                # the button: True, it has undone what the model did
     silence.cut(); silence.restore(silence.cuts)     # the mute switch, see `panel.switch`; `cut` in any thread
     silence.muted, silence.muted_by                  # True, "switch"
 
 The microphone is shut while a hand (a person, `ctl`, the model) has muted it or the switch says so. Every hand's mute
-is one: whoever may unmute takes it back, and the model never may. While the switch says mute nobody can unmute by
-anything else; when it goes live the microphone stays shut if a hand had muted it as well. What a hand did is
-remembered over a restart and a power cut; what the switch says is read again.
+is one: whoever may unmute takes it back, and the model never may. What the model muted at somebody's wish, everybody
+in the room may undo by the button; what an owner muted stays until an owner unmutes, also where both did. While the
+switch says mute nobody can unmute by anything else; when it goes live the microphone stays shut if a hand had muted it
+as well. A switch that cannot be read keeps it shut like one that says mute, and is not blamed for it. What a hand did
+is remembered over a restart and a power cut; what the switch says is read again.
 
 `set_mute` is called with the change itself, under a lock that no sound thread ever takes, so the engine hears of a
 `cut` in the thread of the pin, before the event loop does, and never hears an unmute after it that was decided
@@ -29,10 +32,12 @@ from edge_agent.errors import Stop
 
 Hand = Literal["person", "ctl", "model"]
 """Who may mute other than the switch; `person` is also who muted a device whose memory does not tell."""
-By = Literal["person", "ctl", "model", "switch"]
+By = Literal["person", "ctl", "model", "switch", "fault"]
+"""Who keeps it shut; `fault`: nobody, the switch cannot be read."""
 
 SECTION = "mute"
 SWITCHED_OFF = "The microphone is switched off at the device; only the switch there can let it hear again."
+UNREADABLE = "The mute switch of this device cannot be read, so the microphone stays off until that is mended."
 NOT_THE_MODEL = "Only a person can let the microphone hear again."
 
 
@@ -41,9 +46,11 @@ class MuteState:
     """What keeps the microphone shut; pure."""
 
     hand: Hand | None = None
-    """Whoever muted first and was not taken back."""
+    """Whoever muted first and was not taken back; an owner goes before the model."""
     switch: bool = False
-    """The switch says mute."""
+    """The switch says mute, or cannot be read."""
+    unread: bool = False
+    """It cannot be read."""
 
     @property
     def muted(self) -> bool:
@@ -53,11 +60,14 @@ class MuteState:
     @property
     def muted_by(self) -> By | None:
         """What to ask people to undo first; None: it is not muted."""
-        return "switch" if self.switch else self.hand
+        if self.switch:
+            return "fault" if self.unread else "switch"
+        return self.hand
 
     def shut(self, by: Hand) -> None:
         """A hand mutes."""
-        self.hand = self.hand or by
+        if self.hand is None or self.hand == "model":
+            self.hand = by
 
     def open(self, by: Hand) -> None:
         """A hand unmutes; it takes back every hand's mute.
@@ -68,7 +78,7 @@ class MuteState:
         if by == "model":
             raise Stop(NOT_THE_MODEL)
         if self.switch:
-            raise Stop(SWITCHED_OFF)
+            raise Stop(UNREADABLE if self.unread else SWITCHED_OFF)
         self.hand = None
 
 
@@ -134,6 +144,20 @@ class Silence:
         self._remember()
         self._tell_all()
 
+    def pressed(self) -> bool:
+        """Somebody pressed the button: if nothing but the model's mute keeps the microphone shut, take that back.
+
+        Returns:
+            True: the press has done that. False: it has nothing to do with the mute, or cannot undo it.
+        """
+        if self.muted_by != "model":
+            return False
+        try:
+            self.unmute("person")
+        except Stop:  # the switch was thrown in its own thread just now
+            return False
+        return True
+
     @property
     def cuts(self) -> int:
         """How often `cut` was called."""
@@ -147,6 +171,12 @@ class Silence:
             self._set_mute(True)
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
             self._loop.call_soon_threadsafe(self.settle)
+
+    def unread(self, *, on: bool) -> None:
+        """The switch cannot be read, or can again; whether the microphone is shut for it is the affair of `cut`."""
+        with self._lock:
+            self._state.unread = on
+        self.settle()
 
     def restore(self, cuts: int) -> None:
         """The switch says live, unless there were more than `cuts` calls of `cut`."""

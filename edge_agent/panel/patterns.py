@@ -12,7 +12,7 @@ from TOML, one table per name, so that an owner can replace any of them:
         { color = [1, 0, 0], ms = 50 },             # or a colour of its own
     ]
 
-`[fault]` is not a pattern but the rule for fault-1 to fault-12: `on_ms`, `off_ms`, `pause_ms`, `color`. Fault N blinks
+`[fault]` is not a pattern but the rule for fault-1 to fault-13: `on_ms`, `off_ms`, `pause_ms`, `color`. Fault N blinks
 N times, then pauses.
 
     patterns = parse(tree, source="patterns.toml")

@@ -12,7 +12,7 @@ has just switched off must not wait for it. `restore(...)` is called on the loop
 
 Promises: a level that says mute always wins over a `restore` under way, because each `cut` has a number and a `restore`
 names the newest one it knows. An edge that the library swallowed is found by `check`. A pin that cannot be read says
-mute: a switch in doubt is off.
+mute: a switch in doubt is off, and `on_failure` is told why.
 
 Wiring: between its pin and ground, internal pull-up. With `closed="live"` a wire that breaks or comes off says mute;
 with `closed="muted"` it says live, so that is for a switch that can only be wired so.
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from edge_agent.errors import DeviceError
@@ -54,10 +55,19 @@ class MuteSwitch:
         shutter: What it works on.
         closed: What a closed contact says.
         loop: Where it is taken back; `watch`, `check` and `close` belong to its thread.
+        on_failure: Told on the loop, before the cut, why it cannot be read; "" once it can be again.
     """
 
-    def __init__(self, shutter: Shutter, *, closed: Literal["live", "muted"], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        shutter: Shutter,
+        *,
+        closed: Literal["live", "muted"],
+        loop: asyncio.AbstractEventLoop,
+        on_failure: Callable[[str], None] = lambda _why: None,
+    ) -> None:
         self._shutter = shutter
+        self._on_failure = on_failure
         self._mutes_when = closed == "muted"
         self._loop = loop
         self._pin: Readable | None = None
@@ -125,8 +135,11 @@ class MuteSwitch:
             if str(error) != self._failure:
                 self._failure = str(error)
                 log.warning("the mute switch cannot be read, so the microphone is off: %s", error)
+                self._on_failure(self._failure)
             return True
-        self._failure = ""
+        if self._failure:
+            self._failure = ""
+            self._on_failure("")
         return mutes
 
     def _stop_timer(self) -> None:

@@ -3,7 +3,7 @@
     edge-agent prompts list                       every sentence, with what will speak it
     edge-agent prompts list --language fr         in another language than the configured one
     edge-agent prompts record                     have the model speak those that have no sound yet, and keep them
-    edge-agent prompts record --only goodbye --again
+    edge-agent prompts record --only muted --again
     edge-agent prompts check                      WAVs that cannot be played, have no sentence, or are out of date
 
 `record` opens one connection with the configured credential, model and voice (`recorder`); it needs no microphone, and

@@ -3,8 +3,8 @@
     same_words("fault 1 I have no network", "Fault one: I have no network.", "en")    # True
     same_words("Of course! I have no network.", "I have no network.", "en")           # False
 
-A transcript is free in case, punctuation, spaces, hyphens and accents, and in writing the numbers from one to twelve as
-digits. Nothing else may differ: a word more is a comment of the model's, a word less is a sentence cut short.
+A transcript is free in case, punctuation, spaces, hyphens and accents, and in writing the numbers from one to thirteen
+as digits. Nothing else may differ: a word more is a comment of the model's, a word less is a sentence cut short.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import re
 import unicodedata
 
 _NUMBERS: dict[str, tuple[str, ...]] = {
-    "de": ("eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"),
-    "en": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    "es": ("uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce"),
-    "fr": ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze"),
-    "it": ("uno", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "dieci", "undici", "dodici"),
-    "nl": ("een", "twee", "drie", "vier", "vijf", "zes", "zeven", "acht", "negen", "tien", "elf", "twaalf"),
-    "pt": ("um", "dois", "três", "quatro", "cinco", "seis", "sete", "oito", "nove", "dez", "onze", "doze"),
+    code: tuple(words.split())
+    for code, words in {
+        "de": "eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn",
+        "en": "one two three four five six seven eight nine ten eleven twelve thirteen",
+        "es": "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece",
+        "fr": "un deux trois quatre cinq six sept huit neuf dix onze douze treize",
+        "it": "uno due tre quattro cinque sei sette otto nove dieci undici dodici tredici",
+        "nl": "een twee drie vier vijf zes zeven acht negen tien elf twaalf dertien",
+        "pt": "um dois três quatro cinco seis sete oito nove dez onze doze treze",
+    }.items()
 }
 """The numbers of the faults, as the sentences of a language write them."""
 
@@ -38,7 +41,7 @@ def same_words(said: str, sentence: str, language: str) -> bool:
 
 
 def spelled(text: str, language: str) -> str:
-    """Return the letters and digits of a text in small letters without accents, its numbers up to twelve as words."""
+    """Return the letters and digits of a text in small letters without accents, its numbers up to thirteen as words."""
     numbers = _NUMBERS.get(language.partition("-")[0].lower(), ())
 
     def word(found: re.Match[str]) -> str:

@@ -30,23 +30,23 @@ FALLBACK = "en"
 MAX_CHARACTERS = 300  # a sentence is heard in one breath, not read
 
 NAMES: dict[str, str] = {
-    "ready": "The device has started and can be used.",
     "offline": "A person wants to talk while there is no network.",
     "waiting_for_clock": "A person wants to talk before the clock is right.",
     "no_answer": "The service did not answer in time.",
     "refused_topic": "The service will not answer this question because of what it is about.",
-    "muted": "The microphone was made mute, or somebody speaks to a mute device.",
-    "muted_by_switch": "Somebody speaks to a device whose microphone is off by the switch on it.",
-    "unmuted": "The microphone hears again.",
+    "muted": "Somebody presses the button of a device that its owner has muted.",
+    "muted_by_switch": "Somebody presses the button of a device whose microphone is off by the switch on it.",
+    "unmuted": "A press of the button lets the microphone hear again, which the model had muted.",
     "slow_line": "The line is slower than speech.",
     "speech_lost": "Speech was dropped because the line was away for too long.",
     "turn_too_long": "A turn ended by itself.",
     "conversation_too_long": "A conversation ended by itself.",
+    "conversation_too_long_wake": "The same where the device has a wake word.",
+    "conversation_too_long_handset": "The same where the device has a handset.",
     "budget_low": "Most of a budget is used up.",
     "timer_over": "A timer rings; its name follows.",
     "alarm_rings": "An alarm rings; its name follows.",
     "alarm_missed": "Timers or alarms were due while the device was off or did not know the time; their names follow.",
-    "goodbye": "The conversation ends.",
     **{f"fault-{fault.value}": f"Fault {fault.value} ({fault.name.lower()}), with what to do." for fault in Fault},
 }
 

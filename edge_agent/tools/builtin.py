@@ -53,6 +53,7 @@ def device_tools(
     *,
     camera: bool,
     mute: Callable[[], None] | None = None,
+    unmuting: str = "pressing its button",
     timers: TimerControls | None = None,
 ) -> list[Callable[..., Any]]:
     """Return the functions to offer.
@@ -60,7 +61,9 @@ def device_tools(
     Args:
         controls: The device.
         camera: Offer `look`.
-        mute: Mutes the microphone as a person would; None: the model may not.
+        mute: Mutes the microphone as a person would; None: the model may not. Where nobody at the device could undo it,
+            it must not be given.
+        unmuting: How a person at the device undoes that, to end the words "only somebody at the device can, by".
         timers: The timers and alarms; None: none are offered.
     """
     tools = DeviceTools(controls)
@@ -68,7 +71,7 @@ def device_tools(
     if camera:
         offered.append(tools.look)
     if mute is not None:
-        offered.append(MuteTool(mute).mute_microphone)
+        offered.append(MuteTool(mute, unmuting).mute_microphone)
     if timers is not None:
         clock = TimerTools(timers)
         offered += [clock.set_timer, clock.set_alarm, clock.list_timers, clock.cancel_timer]
@@ -113,19 +116,20 @@ class DeviceTools:
 class MuteTool:
     """The one thing about the mute that the model may do."""
 
-    def __init__(self, mute: Callable[[], None]) -> None:
+    def __init__(self, mute: Callable[[], None], unmuting: str) -> None:
         self._mute = mute
+        self._unmuting = unmuting
 
     @tool
     async def mute_microphone(self) -> str:
         """Mute this device's microphone. Use it only when the person asks you to stop listening.
 
-        It cannot be undone by voice or by you, so tell the person that.
+        It cannot be undone by voice or by you; you will be told how a person undoes it, so tell them.
         """
         self._mute()
         return (
             "The microphone is mute now and stays so, over restarts too. You cannot undo it and nobody can by voice: "
-            "only a person at the device, with its button, switch or control program. Tell them so."
+            f"only somebody at the device can, by {self._unmuting}. Tell them so."
         )
 
 

@@ -86,7 +86,7 @@ async def _run(args: argparse.Namespace, config: Config, owner_uid: int) -> int:
             functions=device_tools(
                 nobody,
                 camera=config.camera.source != "off",
-                mute=nobody.mute if household else None,
+                mute=nobody.mute if household and config.panel.pins != "none" else None,
                 timers=nobody if household else None,
             ),
             extra=servers.tools(),

@@ -17,9 +17,10 @@ import pytest
 
 from edge_agent.agent import Agent, pulse
 from edge_agent.agent import agent as module
+from edge_agent.agent.board import Board
 from edge_agent.audio.calibration import Calibration
 from edge_agent.conversation import events as ev
-from edge_agent.errors import EXIT_FAILED, EXIT_OK, Fault
+from edge_agent.errors import EXIT_FAILED, EXIT_OK, DeviceError, Fault, Stop
 from edge_agent.service.client import call
 from edge_agent.service.state import StateFile
 
@@ -260,14 +261,14 @@ def test_a_state_folder_that_cannot_be_written_is_fault_12_and_the_device_goes_o
     async def story() -> None:
         agent = build()
         run = await running(agent)
-        agent.set_volume(30)
+        agent.loudness.set(30, by="ctl")
         await until(lambda: agent.status()["fault"] is not None)
         status = agent.status()
         assert status["fault"]["code"] == Fault.STORAGE
         assert status["state"] == "idle", "the device can talk"
         assert status["volume"] == 30
         (tmp_path / "state").unlink()
-        agent.set_volume(31)
+        agent.loudness.set(31, by="ctl")
         await until(lambda: agent.status()["fault"] is None)
         agent.stop()
         await run
@@ -386,6 +387,69 @@ def test_whoever_talks_to_a_switched_off_microphone_hears_of_the_switch(build: B
         agent.talk._voice.prompt = said.append  # type: ignore[method-assign, assignment]
         await agent.commands.do({"do": "tap"})
         assert said == ["muted_by_switch"]
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_press_first_stops_an_alarm_and_only_then_undoes_a_mute(build: Build) -> None:
+    async def story() -> None:
+        agent = build(mode="speaker")
+        run = await running(agent)
+        agent.silence.mute("model")
+        agent.talk.tell(ev.AlarmRings("tea"))
+        await agent.commands.do({"do": "tap"})
+        assert (agent.talk.machine.ringing, agent.status()["muted_by"]) == (False, "model")
+        await agent.commands.do({"do": "tap"})
+        assert not agent.status()["muted"]
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_button_that_was_down_before_the_start_undoes_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jammed while the power came back: nobody has asked to be heard."""
+    opened = Board.open
+
+    def jammed(board: Board) -> None:
+        opened(board)
+        board.panel.drive_button(True)
+
+    monkeypatch.setattr(Board, "open", jammed)
+
+    async def story() -> None:
+        agent = build(mode="speaker")
+        agent.silence.mute("model")
+        run = await running(agent)
+        await until(lambda: agent.button.down)
+        assert agent.status()["muted_by"] == "model"
+        await agent.commands.do({"do": "release"})
+        await agent.commands.do({"do": "press"})
+        assert not agent.status()["muted"], "pressed by somebody"
+        agent.stop()
+        await run
+
+    asyncio.run(story())
+
+
+def test_a_device_whose_button_does_not_work_is_not_muted_by_the_model(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise DeviceError("no GPIO chip")
+
+    monkeypatch.setattr("edge_agent.agent.board.open_panel", broken)
+
+    async def story() -> None:
+        agent = build(mode="speaker", panel={"mute_gpio": 24})
+        run = await running(agent)
+        with pytest.raises(Stop, match="nobody here could undo it"):
+            agent._mute_by_model()
+        status = agent.status()
+        assert (status["muted_by"], status["fault"]["code"]) == ("fault", Fault.MUTE_SWITCH)
+        assert "no GPIO chip" in status["why"]
         agent.stop()
         await run
 

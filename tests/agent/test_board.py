@@ -18,7 +18,7 @@ from edge_agent.agent.silence import Silence
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.machine import Machine
 from edge_agent.conversation.rules import Rules
-from edge_agent.errors import DeviceError, Stop
+from edge_agent.errors import DeviceError, Fault, Stop
 from edge_agent.panel.pins import GpioPanel
 from edge_agent.service.state import StateFile
 
@@ -45,6 +45,7 @@ class Device:
         self.board = Board(
             self.config.panel,
             silence=self.silence,
+            tell=self._tell,
             on_level=lambda down, _t: self.levels.append(down),
             on_step=self.loudness.step,
             loop=self.loop,
@@ -131,6 +132,31 @@ def test_an_edge_of_the_switch_that_was_lost_is_found_within_a_second(tmp_path: 
     _run(tmp_path, story, mute_gpio=24)
 
 
+def test_a_switch_that_cannot_be_read_for_a_while_is_a_fault_for_that_while(tmp_path: Path) -> None:
+    async def story(device: Device) -> None:
+        wire: Any = device.board.switch_wire
+        assert device.board.pressable
+        wire.drive(True)
+        await device.until(lambda: not device.silence.muted)
+        read = wire.down
+        wire.down = _unreadable
+        device.board.second()
+        await device.until(lambda: device.silence.muted_by == "fault")
+        assert device.machine.fault is Fault.MUTE_SWITCH
+        with pytest.raises(Stop, match="cannot be read"):
+            device.silence.unmute("ctl")
+        wire.down = read
+        device.board.second()
+        await device.until(lambda: not device.silence.muted)
+        assert not device.machine.faults
+
+    _run(tmp_path, story, mute_gpio=24)
+
+
+def _unreadable() -> bool:
+    raise DeviceError("GPIO24 is gone.")
+
+
 def test_the_knob_turns_the_volume(tmp_path: Path) -> None:
     async def story(device: Device) -> None:
         knob: Any = device.board.knob
@@ -182,8 +208,11 @@ def test_without_pins_the_device_talks_but_a_switch_that_cannot_be_read_mutes(
     assert "no volume knob" in caplog.text
 
     async def with_switch(device: Device) -> None:
-        assert device.silence.muted_by == "switch"
+        assert device.silence.muted_by == "fault", "nobody has touched the switch"
         assert device.machine.muted
+        told = device.machine.faults[Fault.MUTE_SWITCH]
+        assert told == "The mute switch cannot be read, so the microphone stays off: no GPIO chip."
+        assert not device.board.pressable
         device.board.second()
         with pytest.raises(Stop):
             device.silence.unmute("ctl")

@@ -37,8 +37,8 @@ NOON = _at("2026-12-01T12:00")
 class Device:
     """Loudness with everything around it that a test can look at."""
 
-    def __init__(self, folder: Path, *, wall: float = NOON, **audio: Any) -> None:
-        self.config = settings.parse({"audio": audio}, source="test")
+    def __init__(self, folder: Path, *, wall: float = NOON, mode: str = "kiosk", **audio: Any) -> None:
+        self.config = settings.parse({"mode": mode, "audio": audio}, source="test")
         self.memory = Memory(StateFile(folder), faults=dict, tell=lambda _event: None)
         self.wall = wall
         self.zone = BERLIN
@@ -340,7 +340,8 @@ def test_an_alarm_is_heard_at_night_but_not_above_the_cap(tmp_path: Path) -> Non
 
 _CALLS = st.lists(
     st.one_of(
-        st.tuples(st.just("set"), st.integers(0, 100)),
+        st.tuples(st.sampled_from(["set", "visitor"]), st.integers(0, 100)),
+        st.tuples(st.just("left"), st.none()),
         st.tuples(st.just("step"), st.integers(-3, 3)),
         st.tuples(st.just("hour"), st.integers(0, 23)),
         st.tuples(st.just("volume_max"), st.integers(1, 100)),
@@ -360,12 +361,21 @@ class World:
     hour: int = 12
     sure: bool = True
     ringing: bool = False
+    visitor: int | None = None
+    """What the visitor who is there has set."""
 
     def do(self, call: str, value: Any) -> None:
         """Carry one call out, and let a second pass."""
+        quiet = self.quiet
+        if call in {"set", "step", "left"}:
+            self.visitor = None
         match call:
             case "set":
-                self.device.loudness.set(value, by="tool")
+                self.device.loudness.set(value, by="ctl")
+            case "visitor":
+                self.visitor = self.device.loudness.set(value, by="tool").volume
+            case "left":
+                self.device.loudness.left()
             case "step":
                 self.device.loudness.step(value)
             case "ring":
@@ -377,6 +387,8 @@ class World:
                 setattr(self.device.config.audio, call, value)
         self.device.wall = _at(f"2026-12-01T{self.hour:02}:30") if self.sure else self.hour * 3600.0
         self.device.loudness.second()
+        if self.quiet != quiet:
+            self.visitor = None
 
     @property
     def quiet(self) -> bool:
@@ -397,13 +409,60 @@ def test_whatever_is_asked_the_rules_hold(
             cap = audio.volume_max
             assert device.sound <= cap
             assert device.sound == min(cap, max(loudness.volume, audio.alarm_volume if world.ringing else 0))
-            if not world.quiet:
+            if world.visitor is not None:
+                assert loudness.volume == min(world.visitor, cap)
+            elif not world.quiet:
                 assert loudness.volume == min(loudness.wanted, cap)
             elif not asked:
                 assert loudness.volume == min(loudness.wanted, audio.quiet_volume, cap)
             assert device.events == [] or device.events[-1][0] == loudness.volume
 
     _run(tmp_path_factory.mktemp("state"), story, **NIGHT)
+
+
+def test_what_a_visitor_had_the_model_set_leaves_with_the_visitor(tmp_path: Path) -> None:
+    async def story(device: Device) -> None:
+        loudness = device.loudness
+        loudness.set(40, by="ctl")
+        assert loudness.set(90, by="tool") == Change(90)
+        assert (device.sound, device.memory.state.volume) == (90, 40), "nothing of it is remembered"
+        loudness.left()
+        assert device.sound == 40, "the next visitor meets the owner's volume"
+        loudness.set(90, by="tool")
+        loudness.set(50, by="ctl")
+        loudness.left()
+        assert device.sound == 50, "what the owner set meanwhile stays"
+        loudness.set(10, by="tool")
+        device.go("2026-12-01T22:00")
+        assert device.sound == device.config.audio.quiet_volume, "a visit does not outlast the evening"
+        loudness.set(10, by="tool")
+        assert device.sound == 10
+        loudness.left()
+        assert device.sound == device.config.audio.quiet_volume
+        loudness.left()
+        assert device.events[-5:] == [(50, "ctl"), (10, "tool"), (20, "hours"), (10, "tool"), (20, "left")]
+
+    _run(tmp_path, story, quiet_hours="22:00-07:00", quiet_volume=20)
+
+
+def test_a_visitors_volume_is_forgotten_at_a_restart(tmp_path: Path) -> None:
+    async def visited(device: Device) -> None:
+        device.loudness.set(90, by="tool")
+
+    async def again(device: Device) -> None:
+        assert device.sound == 60
+
+    _run(tmp_path, visited)
+    _run(tmp_path, again)
+
+
+def test_what_a_household_had_the_model_set_stays(tmp_path: Path) -> None:
+    async def story(device: Device) -> None:
+        device.loudness.set(30, by="tool")
+        device.loudness.left()
+        assert (device.sound, device.memory.state.volume) == (30, 30)
+
+    _run(tmp_path, story, mode="speaker")
 
 
 def test_the_engine_ticks_as_loud_as_the_device_is_now(tmp_path: Path) -> None:

@@ -95,16 +95,16 @@ def test_what_is_hushed_while_its_sound_is_made_is_never_heard(monkeypatch: pyte
 def test_the_owners_sentence_is_spoken_and_the_built_in_one_where_the_file_has_become_unusable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "de.toml").write_text('goodbye = "Servus."\n')
+    (tmp_path / "de.toml").write_text('timer_over = "Servus."\n')
 
     async def story() -> None:
         room = Room(Config(conversation=Conversation(prompts="de", prompts_folder=str(tmp_path))), monkeypatch)
-        room.voice.prompt("goodbye")
+        room.voice.prompt("timer_over")
         await room.silence()
-        (tmp_path / "de.toml").write_text("goodbye = ")
-        room.voice.prompt("goodbye")
+        (tmp_path / "de.toml").write_text("timer_over = ")
+        room.voice.prompt("timer_over")
         await room.silence()
-        built_in = prompts.load("de").sentence("goodbye").text
+        built_in = prompts.load("de").sentence("timer_over").text
         assert room.spoken == [("Servus.", "de"), (built_in, "de")]
         assert str(tmp_path / "de.toml") in caplog.text
         await room.voice.close()
@@ -116,15 +116,15 @@ def test_a_sentence_is_the_owners_sound_and_an_announcement_of_the_same_words_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "en").mkdir()
-    write_wav(tmp_path / "en" / "goodbye.wav", np.full(240, 0.5, np.float32), 24_000)
+    write_wav(tmp_path / "en" / "timer_over.wav", np.full(240, 0.5, np.float32), 24_000)
 
     async def story() -> None:
         room = Room(Config(conversation=Conversation(prompts_folder=str(tmp_path))), monkeypatch)
-        room.voice.prompt("goodbye")
-        room.voice.announce("Goodbye.")
+        room.voice.prompt("timer_over")
+        room.voice.announce("Time is up.")
         await room.silence()
-        assert room.heard == [b"\x00\x40" * 240, b"Goodbye."]
-        assert room.told == [("prompt", "Goodbye."), ("announcement", "Goodbye.")]
+        assert room.heard == [b"\x00\x40" * 240, b"Time is up."]
+        assert room.told == [("prompt", "Time is up."), ("announcement", "Time is up.")]
         await room.voice.close()
 
     asyncio.run(story())

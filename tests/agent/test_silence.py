@@ -43,6 +43,11 @@ class Device:
         )
 
     @property
+    def by(self) -> str | None:
+        """Who keeps it shut."""
+        return self.silence.muted_by
+
+    @property
     def shut(self) -> bool:
         """How the microphone stands."""
         return bool(self.commands) and self.commands[-1]
@@ -68,11 +73,14 @@ def test_a_hand_mutes_and_another_takes_it_back(tmp_path: Path) -> None:
         assert (device.silence.muted, device.silence.muted_by) == (False, None)
         device.silence.mute("model")
         device.silence.mute("ctl")
-        assert (device.silence.muted, device.silence.muted_by, device.shut) == (True, "model", True)
+        assert (device.silence.muted, device.by, device.shut) == (True, "ctl", True)
+        device.silence.mute("model")
+        assert device.by == "ctl", "an owner goes before the model"
         device.silence.unmute("ctl")
-        assert (device.silence.muted_by, device.shut) == (None, False)
-        assert device.told == [True, True, False]
-        assert device.events == [(True, "model"), (True, "model"), (False, None)]
+        assert device.events[-1] == (False, None)
+        assert not device.shut
+        assert device.told == [True, True, True, False]
+        assert device.events == [(True, "model"), (True, "ctl"), (True, "ctl"), (False, None)]
 
     _run(tmp_path, story)
 
@@ -84,6 +92,57 @@ def test_the_model_never_unmutes(tmp_path: Path) -> None:
             device.silence.unmute("model")
         assert device.shut
         assert device.silence.muted_by == "ctl"
+
+    _run(tmp_path, story)
+
+
+def test_the_button_undoes_what_the_model_did_and_nothing_else(tmp_path: Path) -> None:
+    async def story(device: Device) -> None:
+        assert not device.silence.pressed(), "nothing is muted"
+        device.silence.mute("model")
+        device.silence.cut()
+        assert not device.silence.pressed()
+        assert device.by == "switch"
+        device.silence.restore(device.silence.cuts)
+        assert device.by == "model"
+        assert device.silence.pressed()
+        assert (device.silence.muted, device.shut, device.memory.state.muted) == (False, False, False)
+        orders: tuple[list[Hand], ...] = (["ctl"], ["person"], ["model", "ctl"], ["ctl", "model"])
+        for hands in orders:
+            for hand in hands:
+                device.silence.mute(hand)
+            assert not device.silence.pressed(), hands
+            assert device.shut
+            device.silence.unmute("ctl")
+
+    _run(tmp_path, story)
+
+
+def test_a_mute_of_the_models_is_undone_by_the_button_after_a_restart_too(tmp_path: Path) -> None:
+    async def muted(device: Device) -> None:
+        device.silence.mute("model")
+
+    async def again(device: Device) -> None:
+        assert device.shut
+        assert device.silence.pressed()
+        assert not device.shut
+
+    _run(tmp_path, muted)
+    _run(tmp_path, again)
+
+
+def test_a_switch_that_cannot_be_read_is_not_blamed(tmp_path: Path) -> None:
+    async def story(device: Device) -> None:
+        device.silence.unread(on=True)
+        device.silence.cut()
+        await asyncio.sleep(0)
+        assert (device.shut, device.silence.muted_by) == (True, "fault")
+        with pytest.raises(Stop, match="cannot be read"):
+            device.silence.unmute("ctl")
+        device.silence.unread(on=False)
+        assert (device.shut, device.silence.muted_by) == (True, "switch"), "it is read, and says so"
+        device.silence.restore(device.silence.cuts)
+        assert device.events == [(True, "fault"), (True, "switch"), (False, None)]
 
     _run(tmp_path, story)
 
@@ -175,29 +234,36 @@ def test_a_mute_of_unknown_origin_is_a_persons(tmp_path: Path, section: dict[str
 _CALLS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["mute", "unmute"]), st.sampled_from(HANDS)),
-        st.tuples(st.sampled_from(["cut", "restore", "restore late", "loop"]), st.none()),
+        st.tuples(st.sampled_from(["cut", "restore", "restore late", "loop", "press", "unread", "read"]), st.none()),
     ),
     max_size=40,
 )
 
 
 @given(_CALLS)
-def test_no_order_of_calls_opens_a_microphone_that_the_switch_has_shut(
+def test_no_order_of_calls_opens_a_microphone_that_the_switch_has_shut(  # noqa: C901  one case for each call
     tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[str, Hand]]
 ) -> None:
     async def story(device: Device) -> None:
-        switch, hand = False, False
+        switch, hand, owner, unread = False, False, False, False
         for call, by in calls:
             match call:
                 case "mute":
                     device.silence.mute(by)
-                    hand = True
+                    hand, owner = True, owner or by != "model"
+                case "press":
+                    undone = device.silence.pressed()
+                    assert undone is (hand and not owner and not switch)
+                    hand = hand and not undone
+                case "unread" | "read":
+                    unread = call == "unread"
+                    device.silence.unread(on=unread)
                 case "unmute" if switch or by == "model":
                     with pytest.raises(Stop):
                         device.silence.unmute(by)
                 case "unmute":
                     device.silence.unmute(by)
-                    hand = False
+                    hand = owner = False
                 case "cut":
                     device.silence.cut()
                     switch = True
@@ -209,7 +275,8 @@ def test_no_order_of_calls_opens_a_microphone_that_the_switch_has_shut(
                 case _:
                     await asyncio.sleep(0)
             assert device.shut is device.silence.muted is (switch or hand)
-            assert (device.silence.muted_by == "switch") is switch
+            assert (device.silence.muted_by in {"switch", "fault"}) is switch
+            assert (device.silence.muted_by == "fault") is (switch and unread)
             assert device.memory.state.muted is hand
         await asyncio.sleep(0)
         assert not device.told or device.told[-1] is device.shut
@@ -226,7 +293,7 @@ def test_the_state_alone_refuses_too(hands: list[Hand], by: Hand) -> None:
     with pytest.raises(Stop):
         state.open(by)
     assert state.muted
-    assert state.hand == before == (hands[0] if hands else None)
+    assert state.hand == before == next((hand for hand in hands if hand != "model"), "model" if hands else None)
 
 
 def test_an_unmute_on_the_loop_never_overtakes_a_cut_in_another_thread(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Owner:
         wav = header(240, rate=24_000, channels=1, bits=16) + b"\0\1" * 240
         return sounds.keep(place, name, language, wav, text=text, voice="Puck", model="m", at="2026-11-22T10:00:00")
 
-    def utter(self, name: str = "goodbye") -> Utterance:
+    def utter(self, name: str = "timer_over") -> Utterance:
         sentence = prompts.sentence(name, self.config.conversation.prompts, self.config.prompts_folder)
         return utter(name, sentence, self.config)
 
@@ -53,22 +53,22 @@ class Owner:
 def test_the_owner_goes_before_the_recording_and_the_recording_before_espeak(tmp_path: Path) -> None:
     owner = Owner(tmp_path)
     assert owner.utter().source == "espeak-ng"
-    in_state = owner.record(owner.state, "goodbye", "de", "Auf Wiedersehen.")
+    in_state = owner.record(owner.state, "timer_over", "de", "Die Zeit ist um.")
     assert owner.utter()[::2] == ("recorded", in_state)
-    in_folder = owner.record(owner.own, "goodbye", "de", "Auf Wiedersehen.")
+    in_folder = owner.record(owner.own, "timer_over", "de", "Die Zeit ist um.")
     assert owner.utter()[::2] == ("recorded", in_folder)
-    general = owner.wav("de/goodbye.wav")
+    general = owner.wav("de/timer_over.wav")
     assert owner.utter()[::2] == ("own", general)
-    austrian = owner.wav("de-AT/goodbye.wav")
+    austrian = owner.wav("de-AT/timer_over.wav")
     assert owner.utter()[::2] == ("own", austrian)
     assert owner.utter("muted").source == "espeak-ng", "another sentence is none of its business"
 
 
 def test_a_recording_of_other_words_is_not_played(tmp_path: Path) -> None:
     owner = Owner(tmp_path, "de")
-    owner.record(owner.own, "goodbye", "de", "Auf Wiedersehen.")
+    owner.record(owner.own, "timer_over", "de", "Die Zeit ist um.")
     assert owner.utter().source == "recorded"
-    (owner.own / "de.toml").write_text('goodbye = "Servus."\n')
+    (owner.own / "de.toml").write_text('timer_over = "Servus."\n')
     assert owner.utter().source == "espeak-ng"
 
 
@@ -76,9 +76,9 @@ def test_a_language_without_the_words_may_have_the_sound(tmp_path: Path) -> None
     owner = Owner(tmp_path, "sv")
     (owner.own).mkdir()
     (owner.own / "sv.toml").write_text('muted = "Min mikrofon är av."\n')
-    english = owner.wav("en/goodbye.wav")
+    english = owner.wav("en/timer_over.wav")
     assert owner.utter().path == english
-    swedish = owner.wav("sv/goodbye.wav")
+    swedish = owner.wav("sv/timer_over.wav")
     assert owner.utter().path == swedish
     owner.wav("en/muted.wav")
     assert owner.utter("muted").source == "espeak-ng", "English sound for Swedish words"
@@ -86,8 +86,8 @@ def test_a_language_without_the_words_may_have_the_sound(tmp_path: Path) -> None
 
 def test_words_of_a_region_are_not_said_by_the_sound_of_the_whole_language(tmp_path: Path) -> None:
     owner = Owner(tmp_path, "de-AT")
-    owner.wav("de/goodbye.wav")
-    (owner.own / "de-AT.toml").write_text('goodbye = "Servus."\n')
+    owner.wav("de/timer_over.wav")
+    (owner.own / "de-AT.toml").write_text('timer_over = "Servus."\n')
     assert owner.utter().source == "espeak-ng"
 
 
@@ -95,7 +95,7 @@ def test_any_rate_and_any_number_of_channels_becomes_mono_at_the_engines_rate(tm
     owner = Owner(tmp_path)
     t = np.arange(44_100) / 44_100
     stereo = np.stack([0.5 * np.sin(2 * np.pi * 440 * t), np.zeros(len(t))], axis=1).astype(np.float32)
-    owner.wav("de/goodbye.wav", stereo, rate=44_100)
+    owner.wav("de/timer_over.wav", stereo, rate=44_100)
     speech = owner.utter().speech
     assert speech is not None
     assert speech.rate == 24_000
@@ -108,8 +108,8 @@ def test_a_bad_wav_is_a_sentence_in_the_log_and_the_next_voice_speaks(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     owner = Owner(tmp_path)
-    recorded = owner.record(owner.own, "goodbye", "de", "Auf Wiedersehen.")
-    path = owner.wav("de/goodbye.wav")
+    recorded = owner.record(owner.own, "timer_over", "de", "Die Zeit ist um.")
+    path = owner.wav("de/timer_over.wav")
     match wrong:
         case "text":
             path.write_text("I am a song.")
@@ -118,10 +118,10 @@ def test_a_bad_wav_is_a_sentence_in_the_log_and_the_next_voice_speaks(
             path.write_bytes(header(0, rate=24_000, channels=1, bits=16))
             part = "holds no sound"
         case "long":
-            owner.wav("de/goodbye.wav", np.zeros(15 * 8000 + 1, np.float32), rate=8000)
+            owner.wav("de/timer_over.wav", np.zeros(15 * 8000 + 1, np.float32), rate=8000)
             part = "lasts 15.0 s; a sentence lasts 15 s at most"
         case "huge":
-            owner.wav("de/goodbye.wav", np.zeros(480, np.float32))
+            owner.wav("de/timer_over.wav", np.zeros(480, np.float32))
             monkeypatch.setattr(sounds, "MAX_WAV_BYTES", 600)
             part = "has more than 0.0006 MB"
         case "unreadable":

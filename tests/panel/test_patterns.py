@@ -30,7 +30,7 @@ def _rhythm(pattern: Pattern) -> tuple[float, ...]:
 
 def test_every_state_and_every_fault_has_a_pattern() -> None:
     assert set(BUILT_IN) == {*NAMES, *FAULT_NAMES}
-    assert tuple(f"fault-{n}" for n in range(1, 13)) == FAULT_NAMES
+    assert tuple(f"fault-{n}" for n in range(1, 14)) == FAULT_NAMES
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations([*NAMES, *FAULT_NAMES], 2)))
@@ -51,7 +51,7 @@ def test_muted_cannot_be_taken_for_listening() -> None:
     assert listening.index(max(listening)) != muted.index(max(muted))
 
 
-@pytest.mark.parametrize("blinks", range(1, 13))
+@pytest.mark.parametrize("blinks", range(1, 14))
 def test_fault_n_blinks_n_times_then_pauses(blinks: int) -> None:
     runs = BUILT_IN[f"fault-{blinks}"].signature()
     assert sum(1 for on, _ in runs if on) == blinks

@@ -45,7 +45,7 @@ def test_every_sentence_is_recorded_once_and_then_played(
     told = capsys.readouterr().out.splitlines()
     folder = tmp_path / "prompts" / "de" / "recorded"
     assert told[0] == f"Recording {ALL} sentences with the voice Kore, to {tmp_path / 'prompts'}"
-    assert re.fullmatch(rf"1/{ALL}  ready  \d\.\d s", told[1])
+    assert re.fullmatch(rf"1/{ALL}  offline  \d\.\d s", told[1])
     assert len(told) == ALL + 2
     assert re.fullmatch(rf"{ALL} of {ALL} sentences recorded; \d+ tokens in, \d+ out, about 0\.\d{{4}} USD\.", told[-1])
     assert len(twin.sessions) == 1
@@ -82,14 +82,14 @@ def test_an_interrupted_recording_goes_on_where_it_was(
         return keep(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sounds, "keep", ctrl_c)
-    wanted = ["ready", "offline", "muted", "goodbye"]
+    wanted = ["offline", "no_answer", "muted", "timer_over"]
     only = [word for name in wanted for word in ("--only", name)]
     assert call(path, "record", *only) == 1
     assert "2 of 4 sentences recorded; " in capsys.readouterr().out
     monkeypatch.setattr(sounds, "keep", keep)
     assert call(path, "record", *only) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[:3] == ["ready: is recorded already", "offline: is recorded already", told[2]]
+    assert told[:3] == ["offline: is recorded already", "no_answer: is recorded already", told[2]]
     assert told[2].startswith("Recording 2 sentences")
     _, second = twin.sessions
     sentence = prompts.load("en").sentence
@@ -99,12 +99,12 @@ def test_an_interrupted_recording_goes_on_where_it_was(
 def test_what_came_out_differently_is_told_and_not_kept(
     configured: Configured, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bye = (spoken("Goodbye.", "Goodbye, my friend."),)
-    with SyncTwin(speaker({"Goodbye.": [bye] * 3}), key=KEY) as twin:
-        assert call(configured(twin.url), "record", "--only", "goodbye", "--only", "muted") == 1
+    bye = (spoken("Time is up.", "Time is up, my friend."),)
+    with SyncTwin(speaker({"Time is up.": [bye] * 3}), key=KEY) as twin:
+        assert call(configured(twin.url), "record", "--only", "timer_over", "--only", "muted") == 1
     told = capsys.readouterr().out.splitlines()
-    assert told[1:3] == ['1/2  goodbye  it said "Goodbye, my friend."; once more'] * 2
-    assert told[3] == '1/2  goodbye  not kept: it said "Goodbye, my friend."'
+    assert told[1:3] == ['1/2  timer_over  it said "Time is up, my friend."; once more'] * 2
+    assert told[3] == '1/2  timer_over  not kept: it said "Time is up, my friend."'
     assert told[4].startswith("2/2  muted  ")
     assert told[5].startswith("1 of 2 sentences recorded; ")
     assert [one.name for one in sorted((tmp_path / "prompts/en/recorded").iterdir())] == ["muted.json", "muted.wav"]
@@ -113,12 +113,12 @@ def test_what_came_out_differently_is_told_and_not_kept(
 def test_a_new_voice_or_a_wish_records_again_and_another_model_does_not(
     twin: SyncTwin, configured: Configured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    only = ("--only", "goodbye")
+    only = ("--only", "timer_over")
     assert call(configured(twin.url, live='voice = "Kore"'), "record", *only) == 0
     other_voice = configured(twin.url, live='voice = "Puck"')
     assert call(other_voice, "check") == 0
     told = capsys.readouterr().out
-    assert "goodbye.wav was recorded with the voice Kore of gemini-3.8-live; it is played all the same." in told
+    assert "timer_over.wav was recorded with the voice Kore of gemini-3.8-live; it is played all the same." in told
     assert call(other_voice, "record", *only) == 0
     other_model = configured(twin.url, live='voice = "Puck"\nmodel = "gemini-2.5-flash-native-audio-preview-12-2025"')
     assert call(other_model, "record", *only) == 0
@@ -134,8 +134,8 @@ def test_the_voice_is_the_personas(twin: SyncTwin, configured: Configured, tmp_p
     (otto / "persona.toml").write_text('voice = "Charon"\n')
     path = configured(twin.url)
     path.write_text(f'persona = "{otto}"\n' + path.read_text())
-    assert call(path, "record", "--only", "goodbye") == 0
-    found = sounds.recording(tmp_path / "prompts", "goodbye", "en")
+    assert call(path, "record", "--only", "timer_over") == 0
+    found = sounds.recording(tmp_path / "prompts", "timer_over", "en")
     assert found is not None
     assert found.voice == "Charon"
     assert "Charon" in str(twin.session.setup)
@@ -146,10 +146,10 @@ def test_the_owners_sound_is_left_and_a_broken_one_is_recorded(
 ) -> None:
     own = tmp_path / "prompts" / "en"
     own.mkdir(parents=True)
-    write_wav(own / "goodbye.wav", np.full(4_800, 0.1, np.float32), 8_000)
+    write_wav(own / "timer_over.wav", np.full(4_800, 0.1, np.float32), 8_000)
     (own / "muted.wav").write_text("no sound")
-    assert call(configured(twin.url), "record", "--only", "goodbye", "--only", "muted", "--again") == 0
-    assert f"goodbye: has a sound of its own, {own / 'goodbye.wav'}" in capsys.readouterr().out
+    assert call(configured(twin.url), "record", "--only", "timer_over", "--only", "muted", "--again") == 0
+    assert f"timer_over: has a sound of its own, {own / 'timer_over.wav'}" in capsys.readouterr().out
     assert [path.stem for path in (own / "recorded").glob("*.wav")] == ["muted"]
 
 
@@ -164,13 +164,13 @@ def test_recordings_go_to_the_state_folder_where_the_owners_is_not_to_be_written
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))
     (tmp_path / "state").mkdir()
     path = configured(twin.url)
-    assert call(path, "record", "--only", "goodbye") == 0
+    assert call(path, "record", "--only", "timer_over") == 0
     place = tmp_path / "state" / "edge-agent" / "prompts"
-    assert read(place / "en" / "recorded" / "goodbye.wav").rate == 24_000
+    assert read(place / "en" / "recorded" / "timer_over.wav").rate == 24_000
     assert f"Only a device that runs as you finds them in {place}" in capsys.readouterr().out
-    assert utter("goodbye", prompts.Sentence("Goodbye.", "en"), settings.load(path)).source == "recorded"
+    assert utter("timer_over", prompts.Sentence("Time is up.", "en"), settings.load(path)).source == "recorded"
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
-    assert call(path, "record", "--only", "goodbye") == 2
+    assert call(path, "record", "--only", "timer_over") == 2
     assert "set conversation.prompts_folder to a folder of yours" in capsys.readouterr().err
 
 
@@ -181,7 +181,7 @@ def test_a_disk_that_cannot_be_written_ends_it_with_a_sentence(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sounds, "keep", full)
-    assert call(configured(twin.url), "record", "--only", "goodbye", "--only", "muted") == 1
+    assert call(configured(twin.url), "record", "--only", "timer_over", "--only", "muted") == 1
     told = capsys.readouterr()
     assert "cannot be written: No space left on device" in told.err
     assert "0 of 2 sentences recorded" in told.out
@@ -193,17 +193,17 @@ def test_the_list_shows_what_speaks_each_sentence(
 ) -> None:  # fmt: skip
     path = configured(twin.url)
     assert call(path, "record", "--only", "muted") == 0
-    write_wav(tmp_path / "prompts" / "en" / "goodbye.wav", np.full(4_800, 0.1, np.float32), 8_000)
-    (tmp_path / "prompts" / "en" / "ready.wav").write_text("no sound")
+    write_wav(tmp_path / "prompts" / "en" / "timer_over.wav", np.full(4_800, 0.1, np.float32), 8_000)
+    (tmp_path / "prompts" / "en" / "no_answer.wav").write_text("no sound")
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/espeak-ng")
     capsys.readouterr()
     assert call(path, "list") == 0
     lines = [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines] == list(NAMES)
     shown = {line[0]: line[1:] for line in lines}
-    assert shown["goodbye"] == ["own WAV", "en", "Goodbye."]
-    assert shown["muted"] == ["recorded", "en", "My microphone is off."]
-    assert shown["ready"][0] == "espeak-ng"
+    assert shown["timer_over"] == ["own WAV", "en", "Time is up."]
+    assert shown["muted"] == ["recorded", "en", prompts.load("en").sentence("muted").text]
+    assert shown["no_answer"][0] == "espeak-ng"
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert call(path, "list", "--language", "sv") == 0
     assert "silent" in capsys.readouterr().out
@@ -214,10 +214,12 @@ def test_the_check_finds_what_will_never_be_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     path = configured(twin.url)
-    assert call(path, "record", *(word for name in ("muted", "goodbye", "ready") for word in ("--only", name))) == 0
+    assert (
+        call(path, "record", *(word for name in ("muted", "timer_over", "no_answer") for word in ("--only", name))) == 0
+    )
     place = tmp_path / "prompts"
     (place / "en.toml").write_text('muted = "I hear nothing."\n')
-    (place / "en" / "recorded" / "ready.json").unlink()
+    (place / "en" / "recorded" / "no_answer.json").unlink()
     (place / "en" / "fualt-4.wav").write_text("?")
     (place / "en" / "fault-4.mp3").write_text("?")
     (place / "en" / "offline.wav").write_text("?")
@@ -225,13 +227,14 @@ def test_the_check_finds_what_will_never_be_heard(
     capsys.readouterr()
     assert call(path, "check") == 1
     told = capsys.readouterr().out.splitlines()
-    says = f'{place / "en/recorded/muted.wav"} says "My microphone is off.", and the sentence is another one now'
+    was = prompts.load("en").sentence("muted").text
+    says = f'{place / "en/recorded/muted.wav"} says "{was}", and the sentence is another one now'
     assert told == [
         f"{place / 'en/fault-4.mp3'} is not looked at; sounds are called NAME.wav.",
         f"{place / 'en/fualt-4.wav'}: there is no sentence of this name; edge-agent prompts list shows them.",
         f"{place / 'en/offline.wav'} is not a WAV file; allowed is PCM of 8, 16, 24 or 32 bits or float of 32 bits.",
         f"{says}; record it again.",
-        f"{place / 'en/recorded/ready.wav'} has no note that tells what it says; record it again.",
+        f"{place / 'en/recorded/no_answer.wav'} has no note that tells what it says; record it again.",
         f"{ALL} sentences in 'en': 1 recorded, {ALL - 1} espeak-ng.",
     ]
 
@@ -261,27 +264,27 @@ def test_a_refused_key_ends_the_recording(
     configured: Configured, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with SyncTwin(speaker(), key="another key") as twin:
-        assert call(configured(twin.url), "record", "--only", "goodbye", "--only", "muted") == 1
+        assert call(configured(twin.url), "record", "--only", "timer_over", "--only", "muted") == 1
         assert len(twin.refused) + len(twin.sessions) == 1
     told = capsys.readouterr().out.splitlines()
-    assert told[1].startswith("1/2  goodbye  not kept: ")
+    assert told[1].startswith("1/2  timer_over  not kept: ")
     assert told[2].startswith("2/2  muted  not asked: ")
     assert not list(tmp_path.glob("prompts/**/*.wav"))
 
 
 def test_a_service_that_says_nothing_is_a_sentence(configured: Configured, capsys: pytest.CaptureFixture[str]) -> None:
     path = configured("URL")
-    with SyncTwin(speaker({"Goodbye.": [(Hang(),)] * 3}), key=KEY) as twin:
+    with SyncTwin(speaker({"Time is up.": [(Hang(),)] * 3}), key=KEY) as twin:
         path.write_text(path.read_text().replace("URL", twin.url).replace("timeout_s = 1.0", "timeout_s = 1"))
-        assert call(path, "record", "--only", "goodbye") == 1
-    assert "goodbye  not kept: The service said nothing for 1 s." in capsys.readouterr().out
+        assert call(path, "record", "--only", "timer_over") == 1
+    assert "timer_over  not kept: The service said nothing for 1 s." in capsys.readouterr().out
 
 
 def test_a_script_for_the_twin_alone_serves_a_recording(configured: Configured, tmp_path: Path) -> None:
     """`edge-agent simulate --script FILE` is enough to try it without a key."""
     script = tmp_path / "speaks.toml"
-    sentence = prompts.load("en").sentence("goodbye").text
+    sentence = prompts.load("en").sentence("timer_over").text
     script.write_text(f'[[turn]]\nwhen = {{ text = "{sentence}" }}\nsteps = [{{ say = "{sentence}" }}]\n')
     with SyncTwin(scriptfile.load(script), key=KEY) as twin:
-        assert call(configured(twin.url), "record", "--only", "goodbye") == 0
-    assert read(tmp_path / "prompts" / "en" / "recorded" / "goodbye.wav").rate == 24_000
+        assert call(configured(twin.url), "record", "--only", "timer_over") == 0
+    assert read(tmp_path / "prompts" / "en" / "recorded" / "timer_over.wav").rate == 24_000

@@ -16,6 +16,7 @@ from edge_agent.prompting.words import _NUMBERS, same_words, spelled
     [
         (" i have NO network", "I have no network.", "en"),
         ("Fault 12: my memory-card", "Fault twelve: my memory card", "en"),
+        ("Fehler 13", "Fehler dreizehn", "de"),
         ("Das W-LAN ist so weit", "Das WLAN ist soweit.", "de"),
         ("Auf Grosser Strasse", "auf großer Straße", "de-CH"),
         ("Panne 1 : je n\u2019ai pas de re\u0301seau.", "Panne un : je n'ai pas de réseau.", "fr"),
@@ -44,7 +45,7 @@ def test_other_words_do(said: str) -> None:
 
 
 def test_digits_beyond_the_faults_stay_digits() -> None:
-    assert spelled("Room 13, 120 people, 007", "en") == "room13120people007"
+    assert spelled("Room 14, 120 people, 007", "en") == "room14120people007"
     assert spelled("Fel 1", "sv") == "fel1"
 
 

@@ -63,28 +63,28 @@ def test_everything_the_indicator_says_exists() -> None:
 
 
 def test_a_region_falls_back_to_its_language() -> None:
-    assert load("de-AT").sentence("goodbye") == prompts.Sentence("Auf Wiedersehen.", "de")
-    assert load("fr_CA").sentence("goodbye").language == "fr"
+    assert load("de-AT").sentence("timer_over") == prompts.Sentence("Die Zeit ist um.", "de")
+    assert load("fr_CA").sentence("timer_over").language == "fr"
 
 
 def test_an_unknown_language_is_english_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    assert load("tlh").sentence("goodbye") == prompts.Sentence("Goodbye.", "en")
+    assert load("tlh").sentence("timer_over") == prompts.Sentence("Time is up.", "en")
     assert "no sentences in 'tlh'" in caplog.text
     assert "de, en, es, fr, it, nl, pt" in caplog.text
 
 
 def test_the_owner_changes_sentences_and_adds_languages(tmp_path: Path) -> None:
-    (tmp_path / "de.toml").write_text('goodbye = "Tschüss."')
-    (tmp_path / "sv.toml").write_text('goodbye = "Hej då."')
-    (tmp_path / "de-CH.toml").write_text('goodbye = "Uf Wiederluege."')
+    (tmp_path / "de.toml").write_text('timer_over = "Tschüss."')
+    (tmp_path / "sv.toml").write_text('timer_over = "Hej då."')
+    (tmp_path / "de-CH.toml").write_text('timer_over = "Uf Wiederluege."')
     german = load("de", tmp_path)
-    assert german.sentence("goodbye").text == "Tschüss."
-    assert german.sentence("muted").text == "Mein Mikrofon ist aus."
+    assert german.sentence("timer_over").text == "Tschüss."
+    assert german.sentence("muted").text.startswith("Mein Mikrofon ist aus.")
     swiss = load("de-CH", tmp_path)
-    assert swiss.sentence("goodbye") == prompts.Sentence("Uf Wiederluege.", "de-CH")
+    assert swiss.sentence("timer_over") == prompts.Sentence("Uf Wiederluege.", "de-CH")
     swedish = load("sv", tmp_path)
-    assert swedish.sentence("goodbye") == prompts.Sentence("Hej då.", "sv")
-    assert swedish.sentence("muted") == prompts.Sentence("My microphone is off.", "en"), "in an English voice"
+    assert swedish.sentence("timer_over") == prompts.Sentence("Hej då.", "sv")
+    assert swedish.sentence("muted") == load("en").sentence("muted"), "in an English voice"
     assert languages(tmp_path) == sorted(["de-CH", "sv", *_SHIPPED])
 
 
@@ -92,10 +92,10 @@ def test_the_owner_changes_sentences_and_adds_languages(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("godbye = 'x'", "unknown sentence godbye"),
-        ("goodbye = 3", "goodbye must be a text"),
-        ("goodbye = ' '", "not empty"),
-        (f"goodbye = '{'x' * 301}'", "301 characters"),
-        ("goodbye", "cannot be read"),
+        ("timer_over = 3", "timer_over must be a text"),
+        ("timer_over = ' '", "not empty"),
+        (f"timer_over = '{'x' * 301}'", "301 characters"),
+        ("timer_over", "cannot be read"),
     ],
 )
 def test_mistakes_of_the_owner_are_named(tmp_path: Path, text: str, part: str) -> None:

@@ -264,8 +264,9 @@ def test_the_model_sets_the_volume_and_ends_the_conversation(tmp_path: Path, twi
             for question in ("quieter", "nonsense", "goodbye"):
                 await device.ask("ask", text=question)
                 await device.until(state="speaking")
+                if question == "nonsense":
+                    assert (await device.status())["volume"] == 35
                 await device.until(state="idle")
-            assert (await device.status())["volume"] == 35
             await device.event("conversation", why="ended")
 
     asyncio.run(story())

@@ -94,7 +94,10 @@ def test_the_model_mutes_and_learns_that_only_a_person_undoes_it() -> None:
     (response,) = _responses(tools, ("mute_microphone", {}))
     assert muted == ["muted"]
     assert "cannot undo it" in response["result"]
-    assert "only a person at the device" in response["result"]
+    assert "only somebody at the device can, by pressing its button." in response["result"]
+    handset = device_tools(NoDevice(), camera=False, mute=lambda: None, unmuting="lifting its handset anew")
+    (response,) = _responses(handset, ("mute_microphone", {}))
+    assert "by lifting its handset anew." in response["result"]
 
 
 def test_there_is_no_way_back_from_mute_for_the_model() -> None:
