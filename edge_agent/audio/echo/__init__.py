@@ -17,12 +17,17 @@ microphone's gain comes before, and is fixed: a gain that adapts undoes the canc
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from edge_agent.audio.echo.canceller import MAX_DELAY_MS, Canceller
 from edge_agent.audio.echo.halfduplex import MAX_TAIL_MS, TAIL_MS, HalfDuplex
 from edge_agent.audio.echo.trusted import Trusted
+from edge_agent.audio.reference import LEAD_MOST
+from edge_agent.audio.ring import RATE
 from edge_agent.errors import DeviceError, Fault
+
+log = logging.getLogger("edge_agent")
 
 __all__ = [
     "MAX_DELAY_MS",
@@ -44,7 +49,7 @@ def open_canceller(
     policy: Policy,
     *,
     kind: Kind = "auto",
-    delay_ms: float = 0.0,
+    delay_ms: float | None = None,
     tail_ms: float = TAIL_MS,
     echo_gain_db: float | None = None,
 ) -> Canceller | None:
@@ -54,7 +59,8 @@ def open_canceller(
         policy: see the table above.
         kind: the software to use; `auto` takes the first that can be loaded of AEC3 and speex.
         delay_ms: how much later the echo appears in the microphone than in the reference. AEC3 finds it by itself;
-            speex needs it.
+            speex needs it. None: nothing was calibrated; speex then takes what the reference runs ahead at most, and
+            reaches the 200 ms after what is played.
         tail_ms: half-duplex only: how long after that the echo is 30 dB down.
         echo_gain_db: half-duplex only: power of the echo in `near`, the microphone's gain included, over its sound in
             `far`; None: nothing was calibrated, and it is learned.
@@ -64,7 +70,7 @@ def open_canceller(
     Raises:
         DeviceError: `software`, and the library of that kind, or of any, cannot be loaded.
     """
-    delay_ms = min(max(delay_ms, 0.0), MAX_DELAY_MS)
+    known_ms = None if delay_ms is None else min(max(delay_ms, 0.0), MAX_DELAY_MS)
     tail_ms = min(max(tail_ms, 0.0), MAX_TAIL_MS)
     match policy:
         case "off":
@@ -72,27 +78,43 @@ def open_canceller(
         case "hardware":
             return Trusted()
         case "half-duplex":
-            return HalfDuplex(delay_ms=delay_ms, tail_ms=tail_ms, echo_gain_db=echo_gain_db)
+            return HalfDuplex(delay_ms=known_ms or 0.0, tail_ms=tail_ms, echo_gain_db=echo_gain_db)
         case "software":
-            return _software(kind, delay_ms)
+            return _software(kind, known_ms)
 
 
-def _software(kind: Kind, delay_ms: float) -> Canceller:
-    from edge_agent.audio.echo.aec3 import Aec3  # noqa: PLC0415  and the library's own import waits for the constructor
-    from edge_agent.audio.echo.speex import Speex  # noqa: PLC0415  ctypes
-
+def _software(kind: Kind, delay_ms: float | None) -> Canceller:
     if kind == "aec3":
-        return Aec3(delay_ms=delay_ms)
+        return _aec3(delay_ms)
     if kind == "speex":
-        return Speex(delay_ms=delay_ms)
+        return _speex(delay_ms)
     try:
-        return Aec3(delay_ms=delay_ms)
+        return _aec3(delay_ms)
     except DeviceError as first:
         try:
-            return Speex(delay_ms=delay_ms)
+            return _speex(delay_ms)
         except DeviceError as second:
             raise DeviceError(
                 f"No echo canceller can be loaded. {first}. {second}. "
                 'Or set audio.echo = "half-duplex", which needs neither.',
                 fault=Fault.MICROPHONE,
             ) from None
+
+
+def _aec3(delay_ms: float | None) -> Canceller:
+    from edge_agent.audio.echo.aec3 import Aec3  # noqa: PLC0415  and the library's own import waits for the constructor
+
+    return Aec3(delay_ms=delay_ms or 0.0)
+
+
+def _speex(delay_ms: float | None) -> Canceller:
+    from edge_agent.audio.echo.speex import Speex  # noqa: PLC0415  ctypes
+
+    taken_ms = LEAD_MOST * 1_000 / RATE if delay_ms is None else delay_ms
+    canceller = Speex(delay_ms=taken_ms)
+    log.info(
+        "The echo canceller speex expects the echo %.0f ms after its reference%s.",
+        taken_ms,
+        ": nothing is calibrated, and `edge-agent calibrate` would tell" if delay_ms is None else ", as calibrated",
+    )
+    return canceller

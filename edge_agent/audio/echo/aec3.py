@@ -40,8 +40,6 @@ class Aec3:
     gates = False
     trusted = False
     shut = False
-    latency_ms = 8.0
-    """How much later a sound leaves than it went in."""
 
     def __init__(self, *, delay_ms: float = 0.0) -> None:
         try:

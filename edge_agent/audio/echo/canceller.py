@@ -1,6 +1,11 @@
 """What every echo canceller is to the engine: three calls and three facts. Pure.
 
 The engine names this type; `edge_agent.audio.echo` chooses what stands behind it.
+
+What a canceller adds (AEC3 8 ms, speex 10 ms) is told nowhere: samples keep the number of the microphone's that went in
+with them, so that turns, pauses and mutes lie where they were captured, and while a canceller works the sound stands so
+much later in them. No boundary is that exact: the pre-roll is half a second, a frame of the detectors 20 ms. Where it
+begins or ends to work, 8 or 10 ms of the microphone are silent or missing.
 """
 
 from __future__ import annotations

@@ -72,8 +72,6 @@ class HalfDuplex:
     name = "half-duplex"
     gates = True
     trusted = True
-    latency_ms = 0.0
-    """How much later a sound leaves than it went in."""
 
     def __init__(self, *, delay_ms: float = 0.0, tail_ms: float = TAIL_MS, echo_gain_db: float | None = None) -> None:
         if not 0 <= tail_ms <= MAX_TAIL_MS:

@@ -54,8 +54,6 @@ class Speex:
     gates = False
     trusted = False
     shut = False
-    latency_ms = 10.0
-    """How much later a sound leaves than it went in."""
 
     def __init__(self, *, delay_ms: float = 0.0) -> None:
         self._library = _loaded()

@@ -15,8 +15,6 @@ class Trusted:
     gates = False
     trusted = True
     shut = False
-    latency_ms = 0.0
-    """How much later a sound leaves than it went in."""
 
     def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
         """Return `near` (n,) int16 as it is; see `Canceller.process`."""

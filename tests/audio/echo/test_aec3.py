@@ -55,11 +55,11 @@ def test_a_person_who_talks_over_the_answer_stands_out() -> None:
     assert level_db(out, 8.0, 10.5) > level_db(out, 7.0, 8.0) + 25
 
 
-def test_a_sound_leaves_as_late_as_it_says() -> None:
+def test_a_sound_leaves_as_late_as_the_manual_says() -> None:
     click = np.random.default_rng(1).integers(-20, 20, 16_000).astype(np.int16)
     click[8_000] = 20_000
     out = through(Aec3(), click, np.zeros_like(click))
-    assert (int(np.argmax(np.abs(out))) - 8_000) / 16 == pytest.approx(Aec3.latency_ms, abs=0.5)
+    assert (int(np.argmax(np.abs(out))) - 8_000) / 16 == pytest.approx(8.0, abs=0.5)
 
 
 def test_silence_gives_silence() -> None:

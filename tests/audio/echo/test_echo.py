@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import get_args
 
 import pytest
-from echoes import scene
+from echoes import erle_db, scene, through
 
 from edge_agent.audio.echo import Canceller, HalfDuplex, Policy, open_canceller, speex
 from edge_agent.audio.echo.aec3 import Aec3
@@ -65,6 +66,26 @@ def test_without_either_the_sentence_says_what_to_install_and_what_works_without
     fallback = open_canceller("half-duplex")
     assert fallback is not None
     assert fallback.name == "half-duplex"
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "told"),
+    [(None, "20 ms after its reference: nothing is calibrated"), (120.0, "120 ms .* as calibrated")],
+)
+def test_speex_says_when_it_expects_the_echo(
+    delay_ms: float | None, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="edge_agent"):
+        open_canceller("software", kind="speex", delay_ms=delay_ms)
+    assert re.search(told, caplog.text)
+
+
+@pytest.mark.parametrize("delay_ms", [20, 60])
+def test_without_a_calibration_speex_finds_an_echo_that_is_not_late(delay_ms: float) -> None:
+    heard = scene(12.0, delay_ms=delay_ms)
+    canceller = open_canceller("software", kind="speex")
+    assert canceller is not None
+    assert erle_db(heard.echo, through(canceller, heard.near, heard.far), 4.0, 12.0) > 25
 
 
 def test_what_calibration_measured_reaches_the_gate() -> None:
