@@ -13,6 +13,7 @@ once and forgets all intervals; a turn already opened on the wire is then only c
 
 In half-duplex what the microphone hears under the device's own voice goes out as silence. `reveal` says that from some
 sample on it was a person: what went out as silence then follows as it was heard, once, and nothing else is sent again.
+What is owed so grows stale like all sound: after `BACKLOG_S` it is dropped.
 
 While `hold` is on nothing at all is handed out, and what is captured meanwhile never will be: a service that waits for
 the answer to a call closes the connection for sound, and sound that is kept for later would be stale.
@@ -231,7 +232,7 @@ class Uplink:
         """A new connection: give marks again, and sound by the chosen replay."""
         self._up = True
         self._farewell = None
-        horizon = max(self._ring.oldest, self._ring.written - self._backlog)
+        horizon = self._horizon
         for interval in self._intervals:
             since = interval.replay_from if self._manual else max(interval.replay_from, horizon)
             left = self._manual or interval.end is None or since < interval.end
@@ -267,7 +268,7 @@ class Uplink:
             end = min(start + self._message, until)
             if end < until:
                 interval.owed.insert(0, (end, until))
-            if self._passes(start, end):
+            if start >= self._horizon and self._passes(start, end):
                 return Sound(start, end, self._ring.read(start, end, gated=True))
             self.dropped_samples += end - start
         while interval.end is None or interval.cursor < interval.end:
@@ -298,6 +299,11 @@ class Uplink:
         inside = interval.start <= start < end and (interval.end is None or end <= interval.end)
         return inside and self._passes(start, end)
 
+    @property
+    def _horizon(self) -> int:
+        """The oldest sample that is not stale."""
+        return max(self._ring.oldest, self._ring.written - self._backlog)
+
     def _passes(self, start: int, end: int) -> bool:
         """Tell what may pass at all: neither held back nor gone nor captured muted."""
         if any(start < until and since < end for since, until in self._held):
@@ -309,7 +315,7 @@ class Uplink:
         return self._ring.oldest <= sample < self._ring.written and self._ring.muted(sample, sample + 1)
 
     def _skip_lost(self, interval: _Interval) -> None:
-        floor = max(self._ring.oldest, self._ring.written - self._backlog)
+        floor = self._horizon
         if interval.end is not None:
             floor = min(floor, interval.end)
         if interval.cursor < floor:

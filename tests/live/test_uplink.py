@@ -359,6 +359,20 @@ def test_what_was_revealed_when_the_line_broke_is_sent_once_by_the_next() -> Non
     assert heard_in(bench.pull()) == [(0, 3_200, "silence"), (3_200, 6_400, "sound")]
 
 
+def test_what_was_revealed_grows_stale_like_all_sound() -> None:
+    bench = Bench(manual=False)
+    bench.uplink.link_up()
+    bench.uplink.open(1, 0)
+    bench.capture(6_400, gated=True)
+    bench.pull()
+    bench.uplink.reveal(3_200)
+    bench.uplink.link_down()
+    bench.capture(round(BACKLOG_S * 16_000) - 1_280)
+    bench.uplink.link_up("gap")
+    assert heard_in(bench.pull()) == [(5_120, bench.ring.written, "sound")], "the ring still holds what was before"
+    assert bench.uplink.dropped_samples == 5_120 - 3_200
+
+
 def test_a_stream_closed_in_the_past_is_not_sent_again_by_the_next_one() -> None:
     bench = Bench(manual=False)
     bench.uplink.link_up()
