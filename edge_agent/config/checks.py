@@ -1,4 +1,4 @@
-"""What an address, a proxy, a credential or hours of the day may look like: checks for `setting(check=...)`.
+"""What an address, a proxy, a credential, a language or hours may look like: checks for `setting(check=...)`.
 
 Each takes a string and returns what is allowed when it is refused, None when it is fine; `bare_url`, `reach` and
 `span` are what they are made of. A secret is named by where it lies (`file:NAME`, `env:NAME`), so that a configuration
@@ -19,6 +19,7 @@ MAX_WORDS = 4  # each costs the sound thread half a thousandth of its time, and 
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,99}/[a-z][a-z0-9-]{1,39}")
 _LOCAL_ENDINGS = (".local", ".lan", ".home", ".home.arpa", ".internal")  # names that no public server has
 _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}")
 _PROXIES = {"http", "socks5", "socks5h", "socks4", "socks4a"}
 
 
@@ -93,6 +94,11 @@ def span(value: str) -> tuple[int, int] | None:
         return None
     begin_hour, begin, end_hour, end = map(int, found.groups())
     return 60 * begin_hour + begin, 60 * end_hour + end
+
+
+def language(value: str) -> str | None:
+    """Allow the code of a language, which is also the name of a file; an underscore goes for a hyphen."""
+    return None if _LANGUAGE.fullmatch(value) else "a BCP-47 code, such as de or de-AT"
 
 
 def wake_words(value: str) -> str | None:

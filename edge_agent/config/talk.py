@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edge_agent.config import checks
 from edge_agent.config.declaring import between, setting
 
 
@@ -58,7 +59,9 @@ class Conversation:
         effect="now",
         check=between(0, 7200),
     )
-    prompts: str = setting("en", "Language of the device's own sentences.", effect="now")
+    prompts: str = setting(
+        "en", "Language of the device's own sentences, a BCP-47 code such as de.", effect="now", check=checks.language
+    )
     prompts_folder: str = setting(
         "/etc/edge-agent/prompts", "Folder with sentences of your own, one file per language.", effect="now"
     )

@@ -3,6 +3,7 @@
     prompts = load("de")                       # or load("de", extra_dir=Path("/etc/edge-agent/prompts"))
     found = prompts.sentence("fault-4")        # text and language
     found = sentence("fault-4", "de", folder)  # when it is to be said: files of the owner's that broke are passed over
+    check("de", folder)                        # ConfigError: a file that broke, or no such language
     speech = speak(found.text, found.language) # in a thread: (s16le mono bytes, sample rate), or None
 
 Each language is a file `<code>.toml` beside this module, `name = "sentence"`. An owner's folder may change single
@@ -19,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_agent.config import checks
 from edge_agent.errors import ConfigError, Fault
 from edge_agent.prompts.voice import speak
 
-__all__ = ["NAMES", "Prompts", "Sentence", "languages", "load", "sentence", "speak"]
+__all__ = ["NAMES", "Prompts", "Sentence", "check", "languages", "load", "sentence", "speak"]
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +75,7 @@ class Prompts:
 
 def languages(extra_dir: Path | None = None) -> list[str]:
     """Return the codes of all languages, the owner's included."""
-    folders = [Path(__file__).parent, *([extra_dir] if extra_dir else [])]
-    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    return sorted({path.stem for folder in _folders(extra_dir) for path in folder.glob("*.toml")})
 
 
 def load(language: str, extra_dir: Path | None = None) -> Prompts:
@@ -85,26 +86,35 @@ def load(language: str, extra_dir: Path | None = None) -> Prompts:
         extra_dir: The owner's folder, whose sentences win.
 
     Raises:
-        ConfigError: names a file that cannot be read, its key, and what is allowed. An unknown language is no error:
-            it is logged, and English is used.
+        ConfigError: names a file that cannot be read, its key, and what is allowed; or the code can be none. An
+            unknown language is no error: it is logged, and English is used.
     """
+    allowed = checks.language(language)
+    if allowed is not None:
+        raise ConfigError(f"{language!r} is no code of a language; allowed is {allowed}")
     sentences = {name: Sentence(text, FALLBACK) for name, text in _read(Path(__file__).with_name("en.toml")).items()}
     code = language.replace("_", "-")
     base = code.partition("-")[0].lower()
-    known = False
+    known = _is_known(language, extra_dir)
     for folder in (Path(__file__).parent, extra_dir):
         for stem in dict.fromkeys((base, code)):
             path = folder / f"{stem}.toml" if folder else None
             if path is not None and path.is_file():
-                known = True
                 sentences |= {name: Sentence(text, stem) for name, text in _read(path).items()}
     if not known:
-        log.warning(
-            "There are no sentences in %r (conversation.prompts); the device speaks English. Known: %s",
-            language,
-            ", ".join(languages(extra_dir)),
-        )
+        log.warning("%s; the device speaks English", _unknown(language, extra_dir))
     return Prompts(code if known else FALLBACK, sentences)
+
+
+def check(language: str, extra_dir: Path | None = None) -> None:
+    """Read a language as `load` does, for somebody who wants to know before anything is to be said.
+
+    Raises:
+        ConfigError: as `load`; or there is neither a file of sentences nor a folder of sounds for this language.
+    """
+    load(language, extra_dir)
+    if not _is_known(language, extra_dir):
+        raise ConfigError(_unknown(language, extra_dir))
 
 
 def sentence(name: str, language: str, extra_dir: Path | None = None) -> Sentence:
@@ -117,6 +127,23 @@ def sentence(name: str, language: str, extra_dir: Path | None = None) -> Sentenc
     except ConfigError as error:
         log.warning("%s; the built-in sentence is spoken", error)
         return load(language).sentence(name)
+
+
+def _is_known(language: str, extra_dir: Path | None) -> bool:
+    """There are words or, in the owner's folder, sounds for it."""
+    code = language.replace("_", "-")
+    stems = {code, code.partition("-")[0].lower()}
+    words = any((folder / f"{stem}.toml").is_file() for folder in _folders(extra_dir) for stem in stems)
+    return words or (extra_dir is not None and any((extra_dir / stem).is_dir() for stem in stems))
+
+
+def _unknown(language: str, extra_dir: Path | None) -> str:
+    known = ", ".join(languages(extra_dir))
+    return f"There are no sentences in {language!r} (conversation.prompts); there are {known}"
+
+
+def _folders(extra_dir: Path | None) -> list[Path]:
+    return [Path(__file__).parent, *([extra_dir] if extra_dir else [])]
 
 
 def _read(path: Path) -> dict[str, str]:

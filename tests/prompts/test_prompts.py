@@ -73,6 +73,19 @@ def test_an_unknown_language_is_english_and_logged(caplog: pytest.LogCaptureFixt
     assert "de, en, es, fr, it, nl, pt" in caplog.text
 
 
+@pytest.mark.parametrize("code", ["../evil", "/etc/passwd", "de/../en", "", "d", "de-", "de..", "de\n", "x" * 9])
+def test_what_is_no_code_of_a_language_never_becomes_a_path(code: str, tmp_path: Path) -> None:
+    (tmp_path / "evil.toml").write_text('muted = "Ha."')
+    for read in (load, prompts.check):
+        with pytest.raises(ConfigError, match="BCP-47"):
+            read(code, tmp_path / "prompts")
+
+
+@pytest.mark.parametrize("code", ["de", "DE", "de-AT", "de_AT", "sr-Latn-RS", "es-419", "tlh"])
+def test_codes_of_languages_are_taken(code: str) -> None:
+    assert load(code).sentence("muted").text
+
+
 def test_the_owner_changes_sentences_and_adds_languages(tmp_path: Path) -> None:
     (tmp_path / "de.toml").write_text('timer_over = "Tschüss."')
     (tmp_path / "sv.toml").write_text('timer_over = "Hej då."')
