@@ -200,7 +200,7 @@ class Agent:
     async def _start(self) -> None:
         sys.setswitchinterval(0.001)  # the sound thread waits at most this long for the interpreter
         self.talk.link.opening.read_persona()
-        prompts.load(self.config.conversation.prompts, self.config.prompts_folder)
+        await asyncio.to_thread(prompts.load, self.config.conversation.prompts, self.config.prompts_folder)
         patterns = load_patterns(self.config.panel.patterns)
         self._control = ControlServer(
             Path(self.config.control.socket), self.commands.do, watch=self._present, on_watchers=self._watched

@@ -12,6 +12,9 @@ as loud as `loudness` makes a ringing device. `Ring(False)`, a press or `ctl end
 ten minutes in which nobody came it ends by itself (`AlarmEnded`) and counts as missed. What fell due while the device
 was off, or before it knew the time, is announced (`Announced`) once.
 
+Where the cue cannot be played the name is said all the more often, where the name cannot be said the cue goes on; where
+neither can be heard, it is announced. Each is a defect that the log names once.
+
 The clocks are looked at again each half minute, so that an alarm follows a wall clock that is set and a time zone that
 changes; with nothing set, nothing wakes the processor. All of it belongs to the loop's thread.
 """
@@ -113,6 +116,8 @@ class Alarms:
         self._timers = Timers(zone=self._zone(), boot=boot or boot_id())
         self._timer: asyncio.TimerHandle | None = None
         self._ringer: asyncio.Task[None] | None = None
+        self._announcing: set[asyncio.Task[None]] = set()
+        self._broken: set[str] = set()
         self._silence_at = 0.0
         self._set_at: tuple[bool, float] | None = None
         self._started = False
@@ -131,6 +136,8 @@ class Alarms:
         if self._started:
             self._remember()
             self._started = False
+        if self._announcing:
+            await asyncio.wait(list(self._announcing))
         await self._silence()
 
     def ring(self, *, on: bool) -> None:
@@ -138,6 +145,7 @@ class Alarms:
         if on:
             if self._timers.ringing and self._ringer is None:
                 self._louder(True)
+                self._broken.clear()
                 self._ringer = self._loop.create_task(self._ring())
             return
         for entry in self._timers.stop():
@@ -241,20 +249,55 @@ class Alarms:
     def _announce_missed(self, missed: tuple[Entry, ...]) -> None:
         for entry in missed:
             self._told(entry, "missed")
-        names = ", ".join(entry.spoken_name for entry in missed if entry.spoken_name)
-        sentence = self._sentence("alarm_missed")
-        self._tell(ev.Announced(f"{sentence.text} {names}." if names else sentence.text))
+        self._announce_soon("alarm_missed", missed)
+
+    def _announce_soon(self, prompt: str, entries: tuple[Entry, ...]) -> None:
+        task = self._loop.create_task(self._announce(prompt, entries))
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+    async def _announce(self, prompt: str, entries: tuple[Entry, ...]) -> None:
+        """Have it said by whoever can."""
+        text = (await self._sentence(prompt)).text
+        names = ", ".join(entry.spoken_name for entry in entries if entry.spoken_name)
+        self._tell(ev.Announced(f"{text} {names}." if names else text))
 
     # Ringing.
 
     async def _ring(self) -> None:
         beat = 0
         while True:
-            self._engine.cue("alarm")
+            signalled = self._signal()
             await asyncio.sleep(BEAT_S)
-            if beat % SPOKEN_EVERY == 0:
-                await asyncio.sleep(await self._say_name(beat // SPOKEN_EVERY))
+            if beat % SPOKEN_EVERY == 0 or not signalled:
+                await asyncio.sleep(await self._name_it(beat // SPOKEN_EVERY if signalled else beat))
             beat += 1
+
+    def _signal(self) -> bool:
+        """Play the cue; False if that is impossible."""
+        try:
+            self._engine.cue("alarm")
+        except Exception as error:  # noqa: BLE001  whatever it is, the alarm must be heard
+            self._defect("the signal of an alarm cannot be played", error)
+            return False
+        return True
+
+    async def _name_it(self, turn: int) -> float:
+        """Say what rings, as `_say_name`, if that is possible."""
+        try:
+            return await self._say_name(turn)
+        except Exception as error:  # noqa: BLE001  as above
+            self._defect("the name of an alarm cannot be said", error)
+            return 0.0
+
+    def _defect(self, what: str, error: Exception) -> None:
+        """Log it once in a ringing; the second defect leaves nothing to be heard, so have it announced."""
+        if what in self._broken:
+            return
+        self._broken.add(what)
+        log.error("defect: %s", what, exc_info=error)
+        if len(self._broken) > 1 and self._timers.ringing:
+            self._announce_soon(_prompt_of(self._timers.ringing[0]), self._timers.ringing)
 
     async def _say_name(self, turn: int) -> float:
         """Say what rings, one after the other if there are several; return how long that takes, seconds."""
@@ -262,8 +305,8 @@ class Alarms:
         if not ringing or self._engine.prompt_ms:
             return 0.0
         entry = ringing[turn % len(ringing)]
-        prompt = "timer_over" if entry.kind == "timer" else "alarm_rings"
-        sentence = self._sentence(prompt)
+        prompt = _prompt_of(entry)
+        sentence = await self._sentence(prompt)
         if entry.spoken_name:  # in one voice with its sentence, and nobody has recorded the name
             speech = await spoken(f"{sentence.text} {entry.spoken_name}.", sentence.language)
         else:
@@ -273,9 +316,9 @@ class Alarms:
         self._engine.say(speech.pcm, rate=speech.rate)
         return len(speech.pcm) / 2 / speech.rate
 
-    def _sentence(self, name: str) -> prompts.Sentence:
+    async def _sentence(self, name: str) -> prompts.Sentence:
         config = self._config()
-        return prompts.sentence(name, config.conversation.prompts, config.prompts_folder)
+        return await asyncio.to_thread(prompts.sentence, name, config.conversation.prompts, config.prompts_folder)
 
     def _nobody_came(self) -> None:
         for entry in self._timers.give_up():
@@ -296,6 +339,10 @@ class Alarms:
         self._end_ringing()
         if ringer is not None:
             await asyncio.wait([ringer])
+
+
+def _prompt_of(entry: Entry) -> str:
+    return "timer_over" if entry.kind == "timer" else "alarm_rings"
 
 
 def boot_id() -> str:

@@ -9,12 +9,13 @@
 Sentences are heard in the order in which they were asked for. A sentence of the prompts is the owner's own sound, else
 a recording, else spoken by espeak-ng (`utterance`); an announcement is always spoken. Where the owner's file of
 sentences has become unusable, the built-in ones are spoken; where there is no voice nothing is, and watchers are told
-the text all the same. All of it belongs to the loop's thread; sound is made in another.
+the text all the same. All of it belongs to the loop's thread; files are read and sound is made in another.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +25,8 @@ from edge_agent.agent.utterance import spoken, utter
 from edge_agent.audio.engine import Duplex
 from edge_agent.config import Config
 from edge_agent.prompts.voice import Speech
+
+log = logging.getLogger("edge_agent")
 
 
 class Voice:
@@ -67,18 +70,25 @@ class Voice:
     def _soon(self, speaking: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(speaking)
         self._speaking.add(task)
-        task.add_done_callback(self._speaking.discard)
+        task.add_done_callback(self._spoken)
+
+    def _spoken(self, task: asyncio.Task[None]) -> None:
+        self._speaking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("defect: a sentence could not be spoken", exc_info=error)
 
     async def _prompt(self, name: str) -> None:
         config = self._config()
-        sentence = prompts.sentence(name, config.conversation.prompts, config.prompts_folder)
-        self._reports.publish("prompt", name=name, text=sentence.text)
         async with self._in_turn:  # a sentence that is known by heart would overtake one that is not
+            sentence = await asyncio.to_thread(
+                prompts.sentence, name, config.conversation.prompts, config.prompts_folder
+            )
+            self._reports.publish("prompt", name=name, text=sentence.text)
             self._say((await asyncio.to_thread(utter, name, sentence, config)).speech)
 
     async def _announcement(self, text: str) -> None:
-        self._reports.publish("announcement", text=text)
         async with self._in_turn:
+            self._reports.publish("announcement", text=text)
             self._say(await spoken(text, self._config().conversation.prompts))
 
     def _say(self, speech: Speech | None) -> None:

@@ -96,10 +96,10 @@ def load(language: str, extra_dir: Path | None = None) -> Prompts:
     code = language.replace("_", "-")
     base = code.partition("-")[0].lower()
     known = _is_known(language, extra_dir)
-    for folder in (Path(__file__).parent, extra_dir):
+    for folder in _folders(extra_dir):
         for stem in dict.fromkeys((base, code)):
-            path = folder / f"{stem}.toml" if folder else None
-            if path is not None and path.is_file():
+            path = folder / f"{stem}.toml"
+            if _is_there(path):
                 sentences |= {name: Sentence(text, stem) for name, text in _read(path).items()}
     if not known:
         log.warning("%s; the device speaks English", _unknown(language, extra_dir))
@@ -133,8 +133,15 @@ def _is_known(language: str, extra_dir: Path | None) -> bool:
     """There are words or, in the owner's folder, sounds for it."""
     code = language.replace("_", "-")
     stems = {code, code.partition("-")[0].lower()}
-    words = any((folder / f"{stem}.toml").is_file() for folder in _folders(extra_dir) for stem in stems)
-    return words or (extra_dir is not None and any((extra_dir / stem).is_dir() for stem in stems))
+    words = any(_is_there(folder / f"{stem}.toml") for folder in _folders(extra_dir) for stem in stems)
+    return words or (extra_dir is not None and any(_is_there(extra_dir / stem) for stem in stems))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # the folder may not be looked into
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _unknown(language: str, extra_dir: Path | None) -> str:

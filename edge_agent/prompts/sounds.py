@@ -68,7 +68,7 @@ def sources(name: str, sentence: Sentence, language: str, places: Sequence[Path]
     for place in places:
         for code in languages_of(sentence, language):
             path = place / code / f"{name}.wav"
-            if path.is_file():
+            if _is_file(path):
                 yield Wav(path, own=True)
     for place in places:
         found = recording(place, name, sentence.language)
@@ -131,6 +131,13 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
         one.chmod(0o755)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be looked into holds nothing for us
+        return False
 
 
 def _sum(path: Path) -> str:

@@ -312,6 +312,7 @@ def test_what_fell_due_while_it_was_off_is_announced_once_the_time_is_known(tmp_
         await second.alarms.close()
         third = Device(tmp_path, boot="3", offset=NOON + 90_000)
         third.alarms.start()
+        await asyncio.sleep(1)
         assert third.told == [ev.Announced("Something was due while I could not ring. lunch.")]
         await third.alarms.close()
 
@@ -467,6 +468,92 @@ def test_a_broken_file_of_sentences_leaves_the_alarm_its_words(
         assert device.sounds("alarm") > 5
         assert device.sounds(f"{prompts.load('en').sentence('timer_over').text} egg.") == 1
         assert f"{tmp_path / 'en.toml'}: timer_over must be a text" in caplog.text
+        await device.alarms.close()
+
+    run(story())
+
+
+def _broken(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("no sound today")
+
+
+@pytest.mark.parametrize("part", ["voice", "cue"])
+def test_an_alarm_of_which_one_half_fails_is_heard_by_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    if part == "voice":
+        monkeypatch.setattr(prompts, "speak", _broken)
+
+    async def story() -> None:
+        device = Device(tmp_path)
+        if part == "cue":
+            device.cue = _broken  # type: ignore[method-assign]
+        device.alarms.start()
+        device.alarms.set_timer(10, "egg")
+        await asyncio.sleep(130)
+        if part == "voice":
+            assert device.sounds("alarm") == 60, "to the beat"
+        else:
+            assert device.sounds("Time is up. egg.") > 10, "more often than beside the cue"
+        assert device.told == [ev.AlarmRings("egg")], "it is heard"
+        assert [record.message for record in caplog.records].count(caplog.records[-1].message) == 1, "logged once"
+        assert "no sound today" in caplog.text
+        device.alarms.ring(on=False)
+        assert device.heard[-2][1] == "hush"
+        await device.alarms.close()
+
+    run(story())
+
+
+def test_an_alarm_of_which_nothing_can_be_heard_is_announced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(prompts, "speak", _broken)
+
+    async def story() -> None:
+        device = Device(tmp_path)
+        device.cue = _broken  # type: ignore[method-assign]
+        device.alarms.start()
+        device.alarms.set_timer(10, "egg")
+        await asyncio.sleep(300)
+        assert device.told == [ev.AlarmRings("egg"), ev.Announced("Time is up. egg.")]
+        assert len([record for record in caplog.records if record.message.startswith("defect: ")]) == 2
+        await asyncio.sleep(RING_S)
+        assert device.told[2:] == [ev.AlarmEnded()]
+        await device.alarms.close()
+
+    run(story())
+
+
+def test_the_files_of_an_alarm_are_read_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = 0
+
+    async def counted(function: Callable[..., Any], *args: Any) -> Any:
+        nonlocal beside
+        beside += 1
+        try:
+            return function(*args)
+        finally:
+            beside -= 1
+
+    read = prompts.load
+
+    def loaded(*args: Any) -> prompts.Prompts:
+        assert beside, "a slow card would stop the sound of the talk"
+        return read(*args)
+
+    monkeypatch.setattr(asyncio, "to_thread", counted)
+    monkeypatch.setattr(prompts, "load", loaded)
+
+    async def story() -> None:
+        device = Device(tmp_path)
+        device.alarms.start()
+        device.alarms.set_timer(10, "")
+        await asyncio.sleep(20)
+        device.alarms._announce_missed(())
+        await asyncio.sleep(1)
+        assert device.sounds("Time is up.") == 1
+        assert ev.Announced(read("en").sentence("alarm_missed").text) in device.told
         await device.alarms.close()
 
     run(story())

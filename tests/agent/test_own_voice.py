@@ -112,6 +112,34 @@ def test_the_owners_sentence_is_spoken_and_the_built_in_one_where_the_file_has_b
     asyncio.run(story())
 
 
+def test_files_are_read_beside_the_loop_and_a_defect_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load, threads = prompts.load, []
+
+    def loaded(*args: Any) -> prompts.Prompts:
+        threads.append(threading.current_thread())
+        if len(threads) > 1:
+            raise RuntimeError("no card")
+        return load(*args)
+
+    monkeypatch.setattr(prompts, "load", loaded)
+
+    async def story() -> None:
+        room = Room(Config(), monkeypatch)
+        room.voice.prompt("timer_over")
+        room.voice.prompt("muted")
+        room.voice.announce("after")
+        await room.silence()
+        assert threading.main_thread() not in threads, "a slow card would stop the talk"
+        assert room.heard == [b"Time is up.", b"after"]
+        assert "defect: a sentence could not be spoken" in caplog.text
+        assert "no card" in caplog.text
+        await room.voice.close()
+
+    asyncio.run(story())
+
+
 def test_a_sentence_is_the_owners_sound_and_an_announcement_of_the_same_words_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,23 @@ def test_codes_of_languages_are_taken(code: str) -> None:
     assert load(code).sentence("muted").text
 
 
+def test_a_folder_that_may_not_be_looked_into_is_a_sentence_and_no_defect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_there = Path.exists
+
+    def refused(path: Path) -> bool:
+        if tmp_path in path.parents:
+            raise PermissionError(13, "Permission denied")
+        return is_there(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load("en", tmp_path)
+    assert prompts.sentence("muted", "en", tmp_path).text == load("en").sentence("muted").text
+    assert "Permission denied" in caplog.text
+
+
 def test_the_owner_changes_sentences_and_adds_languages(tmp_path: Path) -> None:
     (tmp_path / "de.toml").write_text('timer_over = "Tschüss."')
     (tmp_path / "sv.toml").write_text('timer_over = "Hej då."')
