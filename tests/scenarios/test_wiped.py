@@ -33,8 +33,11 @@ ROOM_S = 5.0  # A's voice is in the room for this long; then it is quiet
 ALIKE = 0.85  # correlation of 10 ms with the same sound; with another of this band and length it stays below 0.65
 TYPED, CAPTION, SAID = "typed-by-ada-4711", "spoken-by-ada-4712", "told-to-ada-4713"
 PICTURE = b"shown-by-ada-4714"
-NEEDLE_BYTES = 32  # 16 samples: enough to be told from every other 16
-VOICE_EVERY, ANSWER_EVERY = 320, 2400  # bytes between needles: one in any 11 ms of the voice, any 51 ms of the answer
+PIECE_BYTES = 32  # 16 samples: enough to be told from every other 16
+WORD_BYTES = 8
+LOOK_EVERY = 64  # bytes: any 3 ms of a sound are found, wherever they lie in a buffer
+LONG_ENOUGH = 320  # bytes; a shorter buffer is no sound
+BLOCK = 1 << 13  # samples transformed at once
 
 
 class Trace:
@@ -49,7 +52,7 @@ class Trace:
     def __init__(self, voice: bytes, answer: bytes, handles: list[str]) -> None:
         self.texts = {"typed text": TYPED, "caption": CAPTION, "answer's caption": SAID}
         self.texts |= {f"handle {number}": handle for number, handle in enumerate(handles)}
-        self._needles = {"voice": list(_needles(voice, VOICE_EVERY)), "answer": list(_needles(answer, ANSWER_EVERY))}
+        self._words = {"voice": _Words(voice), "answer": _Words(answer)}
         self._sounds = {
             (name, rate): _spectrum(pcm(s16(pcm(sound), rate=own, to_rate=rate)))
             for name, sound, own in (("voice", voice, 16_000), ("answer", answer[: 48_000 * 15], 24_000))
@@ -65,9 +68,7 @@ class Trace:
         yield from (name for name, mark in self.texts.items() if mark.encode() in data)
         if PICTURE in data:
             yield "picture"
-        for name, needles in self._needles.items():
-            if len(data) >= VOICE_EVERY and any(needle in data for needle in needles):
-                yield name
+        yield from (name for name, words in self._words.items() if len(data) >= LONG_ENOUGH and words.in_bytes(data))
         if b'"data":"' in data:
             for coded in re.findall(rb"[A-Za-z0-9+/]{400,}", data):
                 yield from (f"{name} in a message" for name in self.in_bytes(base64.b64decode(coded + b"==")))
@@ -85,30 +86,51 @@ class Trace:
                     yield f"{name} at {rate} Hz"
 
 
-def _needles(sound: bytes, every: int) -> Iterator[bytes]:
-    for at in range(0, len(sound) - NEEDLE_BYTES, every):
-        needle = sound[at : at + NEEDLE_BYTES]
-        if np.std(np.frombuffer(needle, "<i2")) > 50:  # no needle of silence: that is found everywhere
-            yield needle
+class _Words:
+    """Every four samples of a sound in order, so that pieces of it are found in a buffer at one glance.
+
+    Args:
+        sound: s16le; its silence is left out, which is found everywhere.
+    """
+
+    def __init__(self, sound: bytes) -> None:
+        self._sound = sound
+        samples = np.frombuffer(sound, "<i2")
+        words = np.lib.stride_tricks.sliding_window_view(samples, WORD_BYTES // 2)
+        lively = words.std(axis=1) > 50
+        self._sorted = np.sort(np.ascontiguousarray(words[lively]).view("<u8")[:, 0])
+
+    def in_bytes(self, data: bytes) -> bool:
+        """Tell whether a piece of the sound lies in a buffer, at an even or an odd place."""
+        for shift in (0, 1):
+            count = (len(data) - shift) // LOOK_EVERY
+            every = np.frombuffer(data, np.uint8, count * LOOK_EVERY, shift).reshape(count, LOOK_EVERY)
+            words = np.ascontiguousarray(every[:, :WORD_BYTES]).view("<u8")[:, 0]
+            places = np.minimum(np.searchsorted(self._sorted, words), len(self._sorted) - 1)
+            for place in np.flatnonzero(self._sorted[places] == words):
+                at = min(shift + int(place) * LOOK_EVERY, len(data) - PIECE_BYTES)
+                if data[at : at + PIECE_BYTES] in self._sound:
+                    return True
+        return False
 
 
 class _Spectrum(NamedTuple):
-    """A sound prepared for finding pieces of 480 samples in it."""
+    """A sound prepared for finding pieces of 480 samples in it: the spectra of its blocks, which overlap by a piece."""
 
-    sound: NDArray[np.complex128]
+    blocks: NDArray[np.complex128]
     energy: NDArray[np.float64]
-    size: int
 
 
 def _spectrum(sound: NDArray[np.float64]) -> _Spectrum:
-    size = 1 << (len(sound) + 480).bit_length()
+    padded = np.pad(sound, (0, BLOCK))
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, BLOCK)[: len(sound) : BLOCK - 479]
     sums = np.concatenate([[0.0], np.cumsum(sound**2)])
-    return _Spectrum(np.fft.rfft(sound, size), np.sqrt(np.maximum(sums[480:] - sums[:-480], 1e-9)), size)
+    return _Spectrum(np.fft.rfft(blocks), np.sqrt(np.maximum(sums[480:] - sums[:-480], 1e-9)))
 
 
 def _likeness(window: NDArray[np.float64], of: _Spectrum) -> float:
-    cross = np.fft.irfft(of.sound * np.conj(np.fft.rfft(window, of.size)), of.size)[: len(of.energy)]
-    return float(np.max(cross / of.energy) / np.sqrt(np.sum(window**2)))
+    cross = np.fft.irfft(of.blocks * np.conj(np.fft.rfft(window, BLOCK)), BLOCK)[:, : BLOCK - 479]
+    return float(np.max(cross.ravel()[: len(of.energy)] / of.energy) / np.sqrt(np.sum(window**2)))
 
 
 def reachable(agent: object) -> Iterator[object]:
