@@ -96,10 +96,29 @@ def scene(
     return Scene(*(_int16(sound) for sound in (echo + person + noise, far, echo, person, noise)))
 
 
-def through(canceller: Canceller, near: Sound, far: Sound, cuts: Sequence[int] = ()) -> Sound:
-    """Return what comes out block by block, or in the pieces that `cuts` (sample numbers) make."""
+def through(
+    canceller: Canceller, near: Sound, far: Sound, cuts: Sequence[int] = (), *, muted: tuple[int, int] = (0, 0)
+) -> Sound:
+    """Return what comes out block by block, or in the pieces that `cuts` (sample numbers) make.
+
+    `muted`: from which sample to which the microphone is mute; `near` is taken to be zeros there.
+    """
+    near = near.copy()
+    near[slice(*muted)] = 0
     edges = sorted({0, len(near), *cuts}) if cuts else [*range(0, len(near), BLOCK), len(near)]
-    return np.concatenate([canceller.process(near[a:b], far[a:b]) for a, b in itertools.pairwise(edges)])
+    edges = sorted({*edges, *(min(edge, len(near)) for edge in muted)})
+    pieces = [(a, b, muted[0] <= a < muted[1]) for a, b in itertools.pairwise(edges)]
+    return np.concatenate([canceller.process(near[a:b], far[a:b], muted=mute) for a, b, mute in pieces])
+
+
+def behind_a_gate(near: Sound, dbfs: float) -> Sound:
+    """Return it as a microphone with a noise gate gives it: exact zeros from 0.1 s after the last 10 ms over `dbfs`."""
+    gated = near.copy()
+    frames = gated[: len(gated) // 160 * 160].reshape(-1, 160)
+    loud = np.mean(frames.astype(np.float64) ** 2, axis=1) > 10 ** (dbfs / 10) * 32_768.0**2
+    last = np.maximum.accumulate(np.where(loud, np.arange(len(loud)), -11))
+    frames[np.arange(len(loud)) - last > 10] = 0
+    return gated
 
 
 def level_db(sound: Sound, start_s: float, end_s: float) -> float:

@@ -260,7 +260,7 @@ class NearEnd:
         if canceller is None:
             return heard, False, sounding
         if canceller.gates:
-            clean = canceller.process(heard, far)
+            clean = canceller.process(heard, far, muted=muted)
             self._person = self._person and canceller.shut
             return clean, canceller.shut, canceller.shut
         worked, self._working = self._working, self.attentive or self._since_sound < WORK_ON_S * RATE
@@ -268,7 +268,7 @@ class NearEnd:
             return heard, False, sounding
         if not worked:
             self._flush(canceller)
-        clean = canceller.process(heard, far)
+        clean = canceller.process(heard, far, muted=muted)
         if muted:
             return clean, False, sounding
         doubtful = not self.trust.given and self.attentive and sounding
@@ -302,7 +302,7 @@ class NearEnd:
     def _flush(canceller: Canceller) -> None:
         """Push out what it still holds of the microphone; what it has learned of the room stays."""
         quiet = np.zeros(round(FLUSH_S * RATE), np.int16)
-        canceller.process(quiet, quiet)
+        canceller.process(quiet, quiet, muted=True)
 
     def _doubt(self) -> None:
         if self._canceller is not None and not self._canceller.trusted:

@@ -66,9 +66,11 @@ class Spy:
     def __init__(self) -> None:
         self.near: list[Sound] = []
         self.far: list[Sound] = []
+        self.muted: list[bool] = []
         self.holds = nothing(0.01)
 
-    def process(self, near: Sound, far: Sound) -> Sound:
+    def process(self, near: Sound, far: Sound, *, muted: bool = False) -> Sound:
+        self.muted.append(muted)
         assert near.shape == far.shape
         self.near.append(near.copy())
         self.far.append(far.copy())
@@ -161,9 +163,9 @@ def test_nobody_sees_a_sample_of_a_muted_microphone(make: Callable[[], Canceller
     canceller = make()
     process = canceller.process
 
-    def spied(near: Sound, far: Sound) -> Sound:
+    def spied(near: Sound, far: Sound, *, muted: bool = False) -> Sound:
         seen.append(near.copy())
-        return process(near, far)
+        return process(near, far, muted=muted)
 
     monkeypatch.setattr(canceller, "process", spied)
     frames: list[bytes] = []
@@ -183,6 +185,16 @@ def test_nobody_sees_a_sample_of_a_muted_microphone(make: Callable[[], Canceller
     assert not ear.heard
     assert not device.heard(RATE // 2).any()
     assert device.ring.muted(RATE // 2, RATE)
+
+
+def test_the_canceller_is_told_of_a_mute_and_not_left_to_guess_it_from_zeros() -> None:
+    spy = Spy()
+    device = bench(spy)
+    device.run(nothing(0.2))
+    start = len(spy.muted)
+    device.run(noise(0.4), shut=lambda at: at >= 3_200)
+    assert spy.muted[start:] == [False] * 10 + [True] * 10
+    assert not any(spy.muted[1:start]), "zeros that the microphone itself gives are no mute"
 
 
 @pytest.mark.parametrize("make", [Spy, HalfDuplex, Aec3, Speex])
@@ -368,8 +380,8 @@ def test_after_sound_was_lost_nobody_is_suspected_for_half_a_second() -> None:
 class Silencer(Spy):
     """A canceller that leaves nothing, ever."""
 
-    def process(self, near: Sound, far: Sound) -> Sound:
-        return np.zeros_like(super().process(near, far))
+    def process(self, near: Sound, far: Sound, *, muted: bool = False) -> Sound:
+        return np.zeros_like(super().process(near, far, muted=muted))
 
 
 @pytest.mark.parametrize("told_more", [960, 2_880])
@@ -436,7 +448,13 @@ class Broken:
 
     name, gates, trusted, shut = "broken", False, False, False
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:  # noqa: ARG002
+    def process(
+        self,
+        near: NDArray[np.int16],  # noqa: ARG002
+        far: NDArray[np.int16],  # noqa: ARG002
+        *,
+        muted: bool = False,  # noqa: ARG002
+    ) -> NDArray[np.int16]:
         raise RuntimeError("invalid state")
 
     def hear(self, block: NDArray[np.int16]) -> list[Heard]:  # noqa: ARG002

@@ -28,10 +28,10 @@ class Listening(Trusted):
         self.far: list[NDArray[np.int16]] = []
         self._samples = samples
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16], *, muted: bool = False) -> NDArray[np.int16]:
         if len(far) == self._samples:  # a block, and not the silence that flushes it
             self.far.append(far.copy())
-        return super().process(near, far)
+        return super().process(near, far, muted=muted)
 
 
 def believed(folder: Path, *, room: str, block_ms: int, stalls: tuple[float, ...] = ()) -> tuple[Listening, RoomAir]:

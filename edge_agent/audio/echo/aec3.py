@@ -52,9 +52,9 @@ class Aec3:
         self._webrtc = EchoCanceller(RATE_HZ, 1, round(checked_delay(delay_ms)))
         self._feed = Feed(self._webrtc.process)
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16], *, muted: bool = False) -> NDArray[np.int16]:
         """Return the whole frames (m,) int16 of `near` without the echo of `far`; see `Canceller.process`."""
-        return self._feed.process(near, far)
+        return self._feed.process(near, far, muted=muted)
 
     def reset(self) -> None:
         """Forget the room, as if newly made; the delay stays."""

@@ -46,11 +46,14 @@ class Canceller(Protocol):
         """True if the device may be heard in the last block and the microphone's own sound of it must not go up."""
         ...
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16], *, muted: bool = False) -> NDArray[np.int16]:
         """Return `near` (n,) int16 without the echo of `far` (n,) int16, in whole frames of 10 ms.
 
         What is left of the last frame comes out with the next call, so blocks of whole frames come back at their own
         length. Any chunking of the streams gives the same bits. The result is the caller's to change.
+
+        `muted`: nobody hears the microphone, `near` is zeros and so is what comes out; it teaches nothing, and nothing
+        from before comes out later. Zeros that are not muted are a microphone's own silence.
 
         Raises:
             ValueError: the two differ in length.

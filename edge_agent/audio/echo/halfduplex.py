@@ -15,7 +15,8 @@ The coupling is learned, with or without a calibrated value to start from. Of ev
 sounds, the loudest microphone beside what is expected gives one figure, and the median of the last eleven counts.
 Without a calibrated value it starts at infinity: nothing passes until 3 s of answers have been heard. A person who
 talks over the answer spoils the figures of that time, and only those: 2 s of talk move nothing, and what goes on for
-3 s is taken for echo. A muted microphone (exact zeros) teaches nothing, and the coupling never falls under -40 dB.
+3 s is taken for echo. Exact zeros teach nothing, whether the microphone is muted, missing or has nothing to say, and
+the coupling never falls under -40 dB.
 
 Sentences that a detector of 12 open frames in 16 hears over an answer, three rooms, the person's level over the echo's:
 
@@ -96,7 +97,13 @@ class HalfDuplex:
         """The echo's power over the loudspeaker's, as believed now; None while it is not known."""
         return None if math.isinf(self._coupling) else 10 * math.log10(self._coupling)
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(
+        self,
+        near: NDArray[np.int16],
+        far: NDArray[np.int16],
+        *,
+        muted: bool = False,  # noqa: ARG002  as others
+    ) -> NDArray[np.int16]:
         """Return the whole frames (m,) int16 of `near`, with silence where it may be echo; see `Canceller.process`."""
         near, far = self._frames.take(near, far)
         count = len(near) // FRAME

@@ -62,13 +62,13 @@ class Speex:
         self._feed = Feed(self._cancel)
         self.delay(delay_ms)
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(self, near: NDArray[np.int16], far: NDArray[np.int16], *, muted: bool = False) -> NDArray[np.int16]:
         """Return the whole frames (m,) int16 of `near` without the echo of `far`; see `Canceller.process`.
 
         Raises:
             ValueError: the two differ in length, or the canceller is closed.
         """
-        return self._feed.process(near, self._reference.take(far))
+        return self._feed.process(near, self._reference.take(far), muted=muted)
 
     def reset(self) -> None:
         """Forget the room, as if newly made; the delay stays."""

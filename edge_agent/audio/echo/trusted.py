@@ -16,7 +16,13 @@ class Trusted:
     trusted = True
     shut = False
 
-    def process(self, near: NDArray[np.int16], far: NDArray[np.int16]) -> NDArray[np.int16]:
+    def process(
+        self,
+        near: NDArray[np.int16],
+        far: NDArray[np.int16],
+        *,
+        muted: bool = False,  # noqa: ARG002  as others
+    ) -> NDArray[np.int16]:
         """Return `near` (n,) int16 as it is; see `Canceller.process`."""
         if near.shape != far.shape:
             msg = f"{len(near)} samples of the microphone and {len(far)} of the loudspeaker do not run in step"

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from echoes import Scene, erle_db, level_db, scene, through
+from echoes import behind_a_gate, erle_db, level_db, scene, through
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,19 +66,13 @@ def test_silence_gives_silence() -> None:
     quiet = np.zeros(16_000, np.int16)
     assert not through(Aec3(), quiet, quiet).any()
     assert not through(Aec3(), quiet, scene(12.0).far[:16_000]).any()
-
-
-def _muted(heard: Scene) -> Scene:
-    """The same with the microphone muted from 6 to 9 s, in the middle of the answer."""
-    near = heard.near.copy()
-    near[96_000:144_000] = 0
-    return Scene(near, heard.far, heard.echo, heard.person, heard.noise)
+    assert not through(Aec3(), quiet, scene(12.0).far[:16_000], muted=(0, 16_000)).any()
 
 
 def test_a_mute_in_the_middle_of_an_answer_is_survived() -> None:
     heard = scene(16.0, person_at=(9.5, 13.0))
     plain = through(Aec3(), heard.near, heard.far)
-    muted = through(Aec3(), _muted(heard).near, heard.far)
+    muted = through(Aec3(), heard.near, heard.far, muted=(96_000, 144_000))
     assert not muted[96_000:144_000].any()
     assert level_db(muted, 9.0, 9.5) < -55  # not even the first words after it come back as echo
     assert level_db(muted, 9.0, 9.5) > -70  # and the room's noise, -65 dBFS, is still known for what it is
@@ -86,13 +80,25 @@ def test_a_mute_in_the_middle_of_an_answer_is_survived() -> None:
         assert level_db(muted, start, start + 0.5) == pytest.approx(level_db(plain, start, start + 0.5), abs=2)
 
 
+@pytest.mark.parametrize("gate_dbfs", [-50.0, -40.0])
+@pytest.mark.parametrize("person_at", [8.0, 9.5])
+def test_a_microphone_with_a_noise_gate_loses_no_beginning_of_a_sentence(gate_dbfs: float, person_at: float) -> None:
+    """At -40 dBFS it gates the whole echo of this answer, so that the person is the first to be heard."""
+    heard = scene(14.0, person_at=(person_at,), echo_db=-30)
+    out = through(Aec3(), behind_a_gate(heard.near, gate_dbfs), heard.far)
+    began = (person_at, person_at + 0.3)
+    assert level_db(out, *began) > level_db(heard.person, *began) - 2.5
+    assert level_db(out, 4.0, person_at - 0.2) < -65
+
+
 @settings(max_examples=20)
 @given(cuts=st.lists(st.integers(1, 31_999), max_size=12), muted=st.tuples(st.integers(0, 200), st.integers(0, 80)))
 def test_any_chunking_gives_the_same_bits(cuts: list[int], muted: tuple[int, int]) -> None:
     heard = scene(12.0)
     near, far = heard.near[:32_000].copy(), heard.far[:32_000]
-    near[muted[0] * 160 : (muted[0] + muted[1]) * 160 + 77] = 0
-    assert np.array_equal(through(Aec3(), near, far, cuts), through(Aec3(), near, far))
+    near[-4_000:-2_000] = 0
+    mute = (muted[0] * 160, (muted[0] + muted[1]) * 160 + 77)
+    assert np.array_equal(through(Aec3(), near, far, cuts, muted=mute), through(Aec3(), near, far, muted=mute))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 10])

@@ -63,7 +63,12 @@ def test_a_muted_microphone_is_kept_from_the_library_and_the_answer_of_that_time
     room = np.random.default_rng(2).normal(0, 30, 16_000).astype(np.int16)
     far = counting(64_000)
     near = np.concatenate([room, np.zeros(32_000, np.int16), room])
-    out = np.concatenate([feed.process(near[at : at + 320], far[at : at + 320]) for at in range(0, 64_000, 320)])
+    out = np.concatenate(
+        [
+            feed.process(near[at : at + 320], far[at : at + 320], muted=16_000 <= at < 48_000)
+            for at in range(0, 64_000, 320)
+        ]
+    )
     assert not out[16_000:48_000].any()
     assert np.array_equal(out[48_000:], room - far[48_000:] // np.int16(2))
     assert np.array_equal(library.far, np.concatenate([far[:16_000], far[48_000 - 5_120 :]]))  # the last 320 ms
@@ -74,16 +79,38 @@ def test_a_short_silence_loses_nothing_of_the_answer() -> None:
     library = Library()
     feed = Feed(library.cancel)
     near, far = counting(4_800), counting(4_800)
-    near[1_600:3_200] = 0
-    feed.process(near, far)
+    for start in range(0, 4_800, 1_600):
+        feed.process(near[start : start + 1_600], far[start : start + 1_600], muted=start == 1_600)
     assert np.array_equal(library.far, far)
+
+
+def test_zeros_of_a_microphone_that_is_not_muted_are_its_own_silence_in_a_room_with_noise() -> None:
+    library = Library()
+    feed = Feed(library.cancel)
+    room = np.random.default_rng(2).normal(0, 30, 16_000).astype(np.int16)
+    near = np.concatenate([room, np.zeros(3_200, np.int16), room])
+    far = counting(len(near))
+    out = np.concatenate(
+        [feed.process(near[at : at + 320], far[at : at + 320], muted=False) for at in range(0, len(near), 320)]
+    )
+    assert np.array_equal(library.far, far), "nothing is kept from it"
+    assert library.near[16_000:19_200].std() == pytest.approx(30, rel=0.2)
+    assert np.array_equal(library.near[19_200:], room)
+    assert not out[16_000:19_200].any()
+
+
+def test_a_room_that_was_never_heard_is_not_free_of_noise() -> None:
+    library = Library()
+    feed = Feed(library.cancel)
+    assert not feed.process(np.zeros(1_600, np.int16), counting(1_600), muted=False).any()
+    assert 3 < library.near.std() < 7
 
 
 def test_a_microphone_that_was_never_heard_has_no_noise_to_imitate() -> None:
     library = Library()
     feed = Feed(library.cancel)
-    assert not feed.process(np.zeros(1_600, np.int16), counting(1_600)).any()
-    feed.process(counting(160), counting(160))
+    assert not feed.process(np.zeros(1_600, np.int16), counting(1_600), muted=True).any()
+    feed.process(counting(160), counting(160), muted=False)
     assert not library.near[:1_600].any()
     assert np.array_equal(library.near[1_600:], counting(160))
 
@@ -91,37 +118,43 @@ def test_a_microphone_that_was_never_heard_has_no_noise_to_imitate() -> None:
 def test_reset_forgets_what_waits() -> None:
     library = Library()
     feed = Feed(library.cancel)
-    feed.process(np.zeros(200, np.int16), counting(200))
+    feed.process(np.zeros(200, np.int16), counting(200), muted=True)
     feed.reset()
-    assert np.array_equal(feed.process(counting(160), np.zeros(160, np.int16)), counting(160))
+    assert np.array_equal(feed.process(counting(160), np.zeros(160, np.int16), muted=False), counting(160))
     assert np.array_equal(library.near, counting(160))
 
 
 def test_the_result_is_the_callers_to_change() -> None:
     feed = Feed(lambda near, _far: near.copy())
     near = counting(160)
-    feed.process(near, near)[:] = 0
-    empty = feed.process(near[:0], near[:0])
+    feed.process(near, near, muted=False)[:] = 0
+    empty = feed.process(near[:0], near[:0], muted=False)
     assert len(empty) == 0
     assert near.all()
 
 
 @given(
-    mutes=st.lists(st.tuples(st.integers(0, 12_000), st.integers(0, 8_000)), max_size=3),
+    mutes=st.lists(st.tuples(st.integers(0, 12_000), st.integers(1, 8_000)), max_size=3),
+    gaps=st.lists(st.tuples(st.integers(0, 15_000), st.integers(0, 800)), max_size=2),
     cuts=st.lists(st.integers(1, 15_999), max_size=10),
 )
 def test_what_the_library_is_given_does_not_depend_on_the_chunking(
-    mutes: list[tuple[int, int]], cuts: list[int]
+    mutes: list[tuple[int, int]], gaps: list[tuple[int, int]], cuts: list[int]
 ) -> None:
     near = (np.random.default_rng(3).normal(0, 1, 16_000) * np.linspace(400, 10, 16_000)).astype(np.int16)
+    mute = np.zeros(16_000, bool)
     for start, length in mutes:
+        mute[start : start + length] = True
+    near[mute] = 0
+    for start, length in gaps:
         near[start : start + length] = 0
     far = counting(16_000)
     given = []
-    for edges in ([0, 16_000], sorted({0, 16_000, *cuts})):
+    switched = (np.flatnonzero(np.diff(mute)) + 1).tolist()
+    for edges in (sorted({0, 16_000, *switched}), sorted({0, 16_000, *switched, *cuts})):
         library = Library()
         feed = Feed(library.cancel)
-        out = [feed.process(near[a:b], far[a:b]) for a, b in itertools.pairwise(edges)]
+        out = [feed.process(near[a:b], far[a:b], muted=bool(mute[a])) for a, b in itertools.pairwise(edges)]
         given.append((np.concatenate(out), library.near, library.far))
     for one, other in zip(*given, strict=True):
         assert np.array_equal(one, other)
