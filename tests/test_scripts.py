@@ -309,10 +309,11 @@ fi
 count=11 bad=${PYTEST_FAILURES:-0}
 if [[ $* == *"-m slow"* || $* == *"-m sound"* || $* == *"-m soak"* || $* == *"-m study"* ]]; then
   count=3 bad=0
+  if [[ -n ${PYTEST_FAILS_IN:-} && $* == *"$PYTEST_FAILS_IN"* ]]; then bad=1; fi
 elif [[ -n ${PYTEST_CRASHES:-} ]]; then
   exit 3
 elif [[ $* == *--last-failed* && -n ${PYTEST_AGAIN:-} ]]; then
-  echo "<a><testsuite tests='$bad' failures='0' errors='0' skipped='0'/></a>" >"$report"
+  echo "<a><testsuite tests='${PYTEST_AGAIN}' failures='0' errors='0' skipped='0'/></a>" >"$report"
   exit 0
 fi
 echo "<a><testsuite tests='$count' failures='$bad' errors='0' skipped='1'/></a>" >"$report"
@@ -359,15 +360,30 @@ def test_a_failing_layer_fails_the_whole_and_the_others_still_run(tested: Machin
 
 
 def test_a_few_that_fail_beside_others_get_a_second_try_alone_and_the_table_says_so(tested: Machine) -> None:
-    code, text = tested.run("scripts/test", "--fast", PYTEST_FAILURES="2", PYTEST_AGAIN="1")
+    code, text = tested.run("scripts/test", "--fast", PYTEST_FAILURES="2", PYTEST_AGAIN="2")
     assert code == 0, text
     assert "10 passed, 0 failed, 1 skipped (2 of them only when run again, alone)" in text
 
 
 def test_many_that_fail_get_no_second_try(tested: Machine) -> None:
-    code, _ = tested.run("scripts/test", "--fast", PYTEST_FAILURES="4", PYTEST_AGAIN="1")
+    code, _ = tested.run("scripts/test", "--fast", PYTEST_FAILURES="4", PYTEST_AGAIN="4")
     assert code == 1
     assert not any("--last-failed" in call for call in tested.calls)
+
+
+@pytest.mark.parametrize(
+    ("layer", "again"),
+    [
+        ("-m sound and not slow", True),
+        ("-m slow and not virtual", True),
+        ("-m slow and virtual", False),
+        ("-m study", False),
+    ],
+)
+def test_only_what_lives_in_real_time_gets_a_second_try(tested: Machine, layer: str, again: bool) -> None:
+    code, text = tested.run("scripts/test", PYTEST_FAILS_IN=layer, PYTEST_AGAIN="1")
+    assert code == (0 if again else 1), text
+    assert any("--last-failed" in call for call in tested.calls) == again
 
 
 def test_the_long_layers_run_beside_the_slow_one_and_count_as_well(tested: Machine) -> None:
