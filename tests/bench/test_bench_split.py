@@ -75,6 +75,7 @@ def test_the_parts_add_up_to_the_process() -> None:
     assert (found["wire"], found["other"], found[UP], found[DOWN]) == (3.0, 1.0, 0.5, 0.25)
 
 
+@pytest.mark.slow
 def test_a_daemon_in_talk_is_split_into_all_its_parts(tmp_path: Path) -> None:
     found = duplex.split(talk.wav_devices(tmp_path), certificate(tmp_path), block_ms=100, seconds=1.0)
     assert all(found.parts[part] > 0 for part in (*PARTS[:-1], UP, DOWN))
@@ -83,6 +84,7 @@ def test_a_daemon_in_talk_is_split_into_all_its_parts(tmp_path: Path) -> None:
     assert found.message_ms == 100
 
 
+@pytest.mark.slow
 def test_talk_without_sound_both_ways_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplex, "FULL_TALK", 2.0)  # no talk is twice as much as there can be
     with pytest.raises(NotMeasured, match="not at full length"):

@@ -169,7 +169,7 @@ def test_a_short_sound_ducks_the_answer_and_it_comes_back(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("minutes", "ser_db"),
-    [(1, -10), (1, -20), pytest.param(5, -20, marks=[pytest.mark.slow, pytest.mark.timeout(300)])],
+    [(1, -10), (1, -20), pytest.param(5, -20, marks=[pytest.mark.slow, pytest.mark.virtual, pytest.mark.timeout(300)])],
 )
 def test_the_device_does_not_interrupt_itself(tmp_path: Path, minutes: int, ser_db: int) -> None:
     """From the first word of the first answer on, and the service hears nothing that it takes for a person."""
