@@ -67,6 +67,8 @@ class Commands:
                 await agent.look()
             case "metrics":
                 return {"text": agent.metrics.text(), "figures": agent.metrics.figures()}
+            case "account":
+                return talk.link.spending.account(request.get("used"))
             case "record":
                 return {"file": await agent.record()}
             case "end":

@@ -6,6 +6,7 @@
     spending.connected()         # a connection is up
     spending.second()            # once a second: bytes, the date, the caps, and what is to be remembered
     spending.settle()            # a conversation has ended
+    spending.account()           # for a program beside the daemon, which may add what it has used
     spending.close()             # the device ends
 
 How tokens become money, and when a day begins, is decided in `conversation.budget`. From here the conversation is told
@@ -20,6 +21,7 @@ otherwise, to spare the card: a power cut forgets at most the last 30 s of talk.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +32,7 @@ from edge_agent.agent.reports import Reports
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.budget import Bucket, Date, Ledger, Limits, Prices, Reached, Sums
+from edge_agent.errors import Stop
 from edge_agent.live import events as heard
 from edge_agent.service.metrics import Metrics
 
@@ -144,6 +147,26 @@ class Spending:
         self.ledger.prices, self.ledger.limits = prices(self._config()), limits(self._config())
         self._judge()
 
+    def account(self, used: str | None = None) -> dict[str, Any]:
+        """Return the account, as `Ledger.to_dict` does; first add what another program has used, JSON of its day.
+
+        Raises:
+            Stop: that is no account of a day.
+        """
+        if used is not None:
+            other = Ledger()
+            try:
+                complaints = other.restore({"day": json.loads(used)})
+            except (ValueError, RecursionError):
+                complaints = ["It is no JSON."]
+            if complaints:
+                raise Stop(f"What was used cannot be counted: {complaints[0]}")
+            add(self.ledger, other.day)
+            self._sample_tokens()
+            self._judge()
+        self.settle()
+        return {"account": self.ledger.to_dict(), "text": self._forbidden}
+
     def close(self) -> None:
         """Remember everything once more."""
         self._pass_time()
@@ -163,7 +186,8 @@ class Spending:
     def _judge(self) -> None:
         """Tell the conversation what has changed about the caps."""
         spent, notices = self.ledger.spent(), self.ledger.notices()
-        forbidden = self._refusal(spent[0]) if spent else ""
+        currency = self._config().budget.currency.strip()
+        forbidden = refusal(spent[0], currency=currency, date=self.ledger.date) if spent else ""
         if forbidden != self._forbidden:
             self._forbidden = forbidden
             self._announce(ev.BudgetSpent(forbidden) if forbidden else ev.BudgetFree(), forbidden)
@@ -185,24 +209,8 @@ class Spending:
         end = f"the device stops talking at {self._money(hard)}" if hard else f"a notice was set at {cap.limit:g}"
         return f"Talk has cost {self._money(cap.used)} {when}; {end}."
 
-    def _refusal(self, cap: Reached) -> str:
-        if cap.what == "data":
-            return (
-                f"The {_size(cap.limit)} of data for today are used up; talk is possible again after midnight, "
-                "or with a higher link.max_mb_per_day."
-            )
-        amount, until = self._money(cap.limit), "after midnight"
-        if cap.period == "month":
-            date = self.ledger.date
-            until = f"from {date[0] + date[1] // 12}-{date[1] % 12 + 1:02}-01 on" if date else "from next month on"
-        period = "today" if cap.period == "day" else "this month"
-        return (
-            f"The {amount} for {period} are used up; talk is possible again {until}, "
-            f"or with a higher budget.hard_per_{cap.period}."
-        )
-
     def _money(self, amount: float) -> str:
-        return f"{amount:.{2 if amount >= 0.1 else 4}f} {self._config().budget.currency.strip()}"
+        return money(amount, self._config().budget.currency.strip())
 
     def _publish(self, usage: heard.Usage) -> None:
         """Tell watchers what the turn has cost so far."""
@@ -278,6 +286,37 @@ def limits(config: Config) -> Limits:
         hard_per_month=budget.hard_per_month,
         bytes_per_day=config.link.max_mb_per_day * 1e6,
     )
+
+
+def refusal(cap: Reached, *, currency: str, date: Date | None) -> str:
+    """Return the sentence for a cap that forbids talk on a date."""
+    if cap.what == "data":
+        return (
+            f"The {_size(cap.limit)} of data for today are used up; talk is possible again after midnight, "
+            "or with a higher link.max_mb_per_day."
+        )
+    until = "after midnight"
+    if cap.period == "month":
+        until = f"from {date[0] + date[1] // 12}-{date[1] % 12 + 1:02}-01 on" if date else "from next month on"
+    period = "today" if cap.period == "day" else "this month"
+    return (
+        f"The {money(cap.limit, currency)} for {period} are used up; talk is possible again {until}, "
+        f"or with a higher budget.hard_per_{cap.period}."
+    )
+
+
+def add(ledger: Ledger, used: Sums) -> None:
+    """Count in the ledger's day and month what was used beside it."""
+    for sums in (ledger.day, ledger.month):
+        sums.add(used.tokens, used.money)
+        sums.searches += used.searches
+        sums.up += used.up
+        sums.down += used.down
+
+
+def money(amount: float, currency: str) -> str:
+    """Return an amount as people read it; small ones with more digits."""
+    return f"{amount:.{2 if amount >= 0.1 else 4}f} {currency}"
 
 
 def local_date() -> Date | None:

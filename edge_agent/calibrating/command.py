@@ -24,7 +24,6 @@ import contextlib
 import json
 import os
 import pwd
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from edge_agent.audio.sound import OpenInput, OpenOutput
 
 SECTION = "calibration"
-SERVICE_STATE = Path("/var/lib/edge-agent")
 """StateDirectory of the unit."""
 SPEAK_S = 6.0
 SENTENCE = "The quick brown fox jumps over the lazy dog. Can you hear me from over here?"
@@ -113,7 +111,7 @@ def run(args: argparse.Namespace, surroundings: Surroundings | None = None) -> i
         return EXIT_USAGE
     _refuse_beside_the_daemon(config)
     desk = _Desk(around, to_stderr=args.json)
-    store = states.StateFile(args.state or _state_folder())
+    store = states.StateFile(args.state or states.device_folder())
     complaints = store.load()
     for complaint in complaints:
         desk.tell(complaint)
@@ -189,12 +187,6 @@ def _refuse_beside_the_daemon(config: Config) -> None:
     raise Stop(f"The daemon runs and answers at {socket}. Stop it first: systemctl stop edge-agent")
 
 
-def _state_folder() -> Path:
-    if os.environ.get("STATE_DIRECTORY"):
-        return states.default_folder()
-    return SERVICE_STATE if SERVICE_STATE.is_dir() else states.default_folder()
-
-
 def _volume(store: states.StateFile, config: Config) -> int:
     """Return the volume in force, under the configured cap."""
     last = store.state.volume
@@ -258,7 +250,7 @@ def _draw(session: report.Session, path: Path, desk: _Desk) -> None:
     person = _person()
     try:
         picture.draw(session, path)
-        _give(path, person.uid, person.gid)
+        states.give(path, person.uid, person.gid)
     except OSError as error:
         desk.tell(f"{path} cannot be written: {error.strerror}; name another place with --picture")
     except Stop as error:
@@ -303,7 +295,7 @@ def _store(session: report.Session, store: states.StateFile, desk: _Desk, *, yes
     if error is not None:
         raise error
     owner = store.path.parent.stat()
-    _give(store.path, owner.st_uid, owner.st_gid)  # the daemon, which is not root, reads what root wrote
+    states.give(store.path, owner.st_uid, owner.st_gid)  # the daemon, which is not root, reads what root wrote
     desk.tell(f"Stored in {store.path}; it holds from the next start of the daemon: systemctl start edge-agent")
     return True
 
@@ -324,23 +316,6 @@ def _person() -> _Person:
             one = pwd.getpwuid(int(uid))
             return _Person(Path(one.pw_dir), one.pw_uid, one.pw_gid)
     return _Person(Path.home(), os.geteuid(), os.getegid())
-
-
-def _give(path: Path, uid: int, gid: int) -> None:
-    """Let somebody else than root own what root has just written: that file itself, and nothing a link leads to."""
-    if os.geteuid() != 0:
-        return
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise Stop(f"{path} was replaced while it was written ({error.strerror}); look who else writes there") from None
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise Stop(f"{path} is no file of its own any more; look who else writes there")
-        os.fchown(file, uid, gid)
-    finally:
-        os.close(file)
 
 
 def _tell_what_wins(config: Config, path: Path | None, desk: _Desk) -> None:

@@ -12,6 +12,8 @@ not asked for again, so an interrupted recording goes on where it was; `--again`
 `conversation.prompts_folder` if this user may write there, else into `prompts` in the state folder (`sounds` says how
 they lie there). The device plays them from the next sentence on.
 
+What it uses counts in the device's account (`account`), and a cap of [budget] or [link] that is reached ends it.
+
 Exit codes: 0 fine, 1 a sentence could not be recorded or a sound cannot be used, 2 usage, 78 bad configuration.
 """
 # ruff: noqa: T201  a command prints its answer
@@ -34,13 +36,12 @@ from numpy.typing import NDArray
 
 from edge_agent import config as settings
 from edge_agent import prompts
-from edge_agent.agent.spending import prices
 from edge_agent.agent.utterance import RATE, places, read
 from edge_agent.audio.wavfile import encode, header, to_s32
 from edge_agent.config import Config
-from edge_agent.conversation.budget import Ledger, Limits
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from edge_agent.persona import load_persona
+from edge_agent.prompting.account import Account
 from edge_agent.prompting.inspection import inspect
 from edge_agent.prompting.recorder import Line, StudioOpening, record
 from edge_agent.prompts import NAMES, Sentence, sounds
@@ -151,6 +152,11 @@ def _record(args: argparse.Namespace, config: Config, language: str, sentences: 
     stopped = False
     try:
         if lines:
+            booth.account.read()
+            why = booth.account.refusal()
+            if why:
+                print(f"edge-agent prompts: {why}", file=sys.stderr)
+                return EXIT_FAILED
             asyncio.run(booth.record(lines, context))
     except KeyboardInterrupt:
         stopped = True
@@ -176,7 +182,7 @@ class _Booth:
         self._language = language
         self._place = place
         self._voice = voice
-        self._ledger = Ledger(prices(config), Limits())
+        self.account = Account(config)
 
     def lines(self, sentences: Mapping[str, Sentence], names: Sequence[str], *, again: bool) -> list[Line]:
         """Return the sentences that are to be asked for, and tell why the others are not."""
@@ -200,7 +206,8 @@ class _Booth:
             opening,
             patience_s=self._config.conversation.answer_timeout_s,
             on_again=lambda line, why: print(f"{numbers[line.name]}{line.name}  {why}; once more", flush=True),
-            ledger=self._ledger,
+            ledger=self.account.used,
+            forbidden=self.account.refusal,
             ssl_context=context,
         )
         async with contextlib.aclosing(coming):
@@ -222,6 +229,8 @@ class _Booth:
             print("Nothing is left to record.")
             return
         print(f"{self.kept} of {count} sentences recorded; {self._cost()}")
+        if why := self.account.book():
+            print(why)
         if self.kept and self._place != self._config.prompts_folder:
             print(
                 f"Only a device that runs as you finds them in {self._place}; for the service, record as root, "
@@ -255,7 +264,7 @@ class _Booth:
         )
 
     def _cost(self) -> str:
-        used = self._ledger.month
+        used = self.account.used.day
         if not used.tokens:
             return "the service reported no tokens."
         into, out = (sum(n for (way, _), n in used.tokens.items() if way == one) for one in ("in", "out"))

@@ -8,7 +8,8 @@ One connection serves all of it: the configured credential, model and voice, an 
 model, no persona, no tools, no camera, no search. Each sentence is asked for in writing; the transcript of what the
 model then says is compared with it (`words`), its sound is cut to the speech (`cutting`). A sentence that came out
 differently is asked for again, `TRIES` times in all, and then given up. A connection that is lost is opened anew; what
-cannot succeed by trying again (no key, a refused model, no line) ends the recording, and the lines left are not asked.
+cannot succeed by trying again (no key, a refused model, no line, a budget that is used up) ends the recording, and the
+lines left are not asked.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ async def record(
     patience_s: float,
     on_again: Callable[[Line, str], None] = lambda _line, _why: None,
     ledger: Ledger | None = None,
+    forbidden: Callable[[], str] = lambda: "",
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Result, None]:
     """Yield what became of every line, in order.
@@ -125,7 +127,8 @@ async def record(
         opening: opens the connections.
         patience_s: how long the service may say nothing.
         on_again: told why a line is asked for once more.
-        ledger: takes the tokens that the service reports.
+        ledger: takes the tokens that the service reports, and the bytes on the line.
+        forbidden: asked before each line; a sentence ends the recording, "" lets it go on.
         ssl_context: for wss; the system's trust store if None.
 
     Raises:
@@ -139,6 +142,7 @@ async def record(
     hopeless = ""
     try:
         for line in lines:
+            hopeless = hopeless or forbidden()
             result = Result(line, asked=not hopeless, why=hopeless)
             for left in reversed(range(0 if hopeless else TRIES)):
                 try:
@@ -227,6 +231,7 @@ class _Studio:
         self._live_text = models.profile_for(opening.model).client_content != "always"
         self._came: asyncio.Queue[heard.ServerEvent | AgentError] = asyncio.Queue()
         self._session: Session | None = None
+        self._weighed = (0, 0)
         self._leaving = self._over = False
 
     async def speak(self, line: Line) -> Take:
@@ -253,13 +258,22 @@ class _Studio:
             raise NetworkError(f"The service had not done with one sentence after {TURN_S:g} s.") from None
         finally:
             self._ledger.end_turn()
+            self._weigh()
         return take
 
     async def leave(self) -> None:
         """Close the connection; the next line opens another one."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        if self._session is not None:
+            await self._session.close()
+            self._weigh()
+            self._session, self._weighed = None, (0, 0)
+
+    def _weigh(self) -> None:
+        """Count the bytes of this connection since the last look."""
+        if self._session is not None:
+            up, down = self._session.bytes_sent, self._session.bytes_received
+            self._ledger.carry(up=up - self._weighed[0], down=down - self._weighed[1])
+            self._weighed = up, down
 
     async def _open(self) -> tuple[Session, LiveProtocol]:
         if self._session is not None and self._session.protocol is not None:

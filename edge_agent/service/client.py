@@ -27,6 +27,10 @@ class NotReachable(Stop):
     """No daemon answers on the control socket."""
 
 
+class NoDaemon(NotReachable):
+    """None runs there; where it is only `NotReachable`, one may."""
+
+
 def call(path: Path, request: dict[str, Any], timeout: float = TIMEOUT_S) -> dict[str, Any]:
     """Send one request and return its answer.
 
@@ -95,7 +99,7 @@ def _explained(path: Path, timeout: float) -> Generator[None, None, None]:
     try:
         yield
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise NotReachable(
+        raise NoDaemon(
             f"No daemon answers at {path}. Start it (systemctl start edge-agent, or edge-agent run), "
             "or name its socket with --socket."
         ) from None

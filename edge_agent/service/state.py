@@ -22,6 +22,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import stat
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from typing import Any
 from edge_agent.errors import AgentError, Fault, Stop
 
 VERSION = 1
+SERVICE_STATE = Path("/var/lib/edge-agent")
+"""What systemd gives the service as its state folder."""
 FILE_NAME = "state.json"
 MAX_BYTES = 1 << 20  # a state file is a few kilobytes; anything larger is not ours
 MAX_SECTION_BYTES = 1 << 16  # of JSON: 32 timers with the longest names are half of it
@@ -204,6 +207,34 @@ def default_folder(environment: Mapping[str, str] | None = None) -> Path:
     # The XDG rule: a relative path is invalid and ignored.
     folder = Path(base) if base.startswith("/") else Path(variables.get("HOME") or Path.home()) / ".local" / "state"
     return folder / "edge-agent"
+
+
+def device_folder() -> Path:
+    """Return the folder of this machine's device, for programs beside the daemon: the service's, where there is one."""
+    if os.environ.get("STATE_DIRECTORY"):
+        return default_folder()
+    return SERVICE_STATE if SERVICE_STATE.is_dir() else default_folder()
+
+
+def give(path: Path, uid: int, gid: int) -> None:
+    """Let somebody else than root own what root has just written: that file itself, and nothing a link leads to.
+
+    Raises:
+        Stop: somebody else has put another file, or a link, in its place.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Stop(f"{path} was replaced while it was written ({error.strerror}); look who else writes there") from None
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise Stop(f"{path} is no file of its own any more; look who else writes there")
+        os.fchown(file, uid, gid)
+    finally:
+        os.close(file)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:

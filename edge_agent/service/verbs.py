@@ -69,6 +69,11 @@ VERBS: dict[str, Verb] = {
         Verb("look", "Take a picture and send it to the model."),
         Verb("watch", "Stream what happens, one JSON object per event, until the connection is closed."),
         Verb("metrics", "Latencies, counters and memory, as Prometheus text."),
+        Verb(
+            "account",
+            "What talk has cost today and this month. With `used`, count what another program has used.",
+            (Parameter("used", str, "JSON, as the account has it for a day", required=False),),
+        ),
         Verb("record", "Write the last minutes to a file, where the flight recorder is switched on."),
         Verb("end", "End the conversation."),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import socket
@@ -21,6 +22,7 @@ from edge_agent.agent.board import Board
 from edge_agent.audio.calibration import Calibration
 from edge_agent.conversation import events as ev
 from edge_agent.errors import EXIT_FAILED, EXIT_OK, DeviceError, Fault, Stop
+from edge_agent.prompting.account import Account
 from edge_agent.service.client import call
 from edge_agent.service.state import StateFile
 
@@ -452,6 +454,27 @@ def test_a_device_whose_button_does_not_work_is_not_muted_by_the_model(
         assert "no GPIO chip" in status["why"]
         agent.stop()
         await run
+
+    asyncio.run(story())
+
+
+def test_what_is_used_beside_the_daemon_is_told_to_it(build: Build, tmp_path: Path) -> None:
+    async def story() -> None:
+        agent = build(budget={"hard_per_day": 1.0})
+        run = await running(agent)
+        account = Account(agent.config)
+        await asyncio.to_thread(account.read)
+        assert account.refusal() == ""
+        account.used.day.add({("out", "audio"): 1000}, 1.5)
+        assert account.refusal()
+        assert await asyncio.to_thread(account.book) == ""
+        assert agent.status()["fault"]["code"] == Fault.LIMIT, "the cap holds for talk as well"
+        await asyncio.to_thread(account.read)
+        assert account.refusal(), "it is there already"
+        agent.stop()
+        await run
+        kept = json.loads((tmp_path / "state" / "edge-agent" / "state.json").read_text())["budget"]
+        assert kept["day"]["tokens"] == {"out audio": 1000}
 
     asyncio.run(story())
 

@@ -15,6 +15,7 @@ from edge_agent.agent.spending import REST_S, SAVE_S, Spending, local_date
 from edge_agent.config import Config
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.budget import Date
+from edge_agent.errors import Stop
 from edge_agent.live import events as heard
 from edge_agent.live.models import profile_for
 from edge_agent.live.protocol import LiveProtocol
@@ -351,6 +352,31 @@ def test_what_the_twin_reports_turn_by_turn_is_what_is_billed(platform: bool, ea
     read = sum(report["promptTokenCount"] for report in reports)
     assert sum(tokens for (way, _), tokens in day.tokens.items() if way == "in") == read > 0
     assert device.spending.ledger.turn.tokens["out", "audio"] == reports[-1][f"{said}TokenCount"]
+
+
+def test_what_another_program_has_used_counts_and_may_reach_a_cap() -> None:
+    device = Device(hard_per_day=0.5)
+    device.spending.take(usage(1000, 20))
+    before = device.spending.account()["account"]
+    used = {"tokens": {"out audio": 100_000}, "money": 0.5, "searches": 1, "up": 10, "down": 20}
+    after = device.spending.account(json.dumps(used))
+    for period in ("day", "month"):
+        mine, now = before[period], after["account"][period]
+        assert now["money"] == pytest.approx(mine["money"] + 0.5)
+        assert now["tokens"]["out audio"] == mine["tokens"]["out audio"] + 100_000
+        assert (now["searches"], now["up"], now["down"]) == (1, mine["up"] + 10, mine["down"] + 20)
+    assert "are used up" in after["text"]
+    assert device.spending.spent
+    assert device.spending.ledger.turn.tokens["out", "audio"] == 20, "it was no turn of talk"
+
+
+@pytest.mark.parametrize("used", ["", "{", "[]", "7", '{"money": -1}', '{"money": "much"}', "[" * 5000])
+def test_what_is_no_account_is_not_counted(used: str) -> None:
+    device = Device()
+    before = device.spending.account()
+    with pytest.raises(Stop, match="cannot be counted"):
+        device.spending.account(used)
+    assert device.spending.account() == before
 
 
 def test_a_clock_that_was_never_set_has_no_date(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -398,16 +398,6 @@ def test_the_page_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> No
     assert not site.picture.is_symlink()
 
 
-def test_the_state_file_is_the_services_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "SERVICE_STATE", tmp_path)
-    assert command._state_folder() == tmp_path
-    monkeypatch.setenv("STATE_DIRECTORY", "/elsewhere")
-    assert command._state_folder() == Path("/elsewhere")
-    monkeypatch.delenv("STATE_DIRECTORY")
-    monkeypatch.setattr(command, "SERVICE_STATE", tmp_path / "none")
-    assert command._state_folder() == states.default_folder()
-
-
 def test_the_loudest_tone_is_the_configured_cap_or_what_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

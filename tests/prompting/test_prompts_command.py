@@ -20,6 +20,7 @@ from edge_agent.agent.utterance import read, utter
 from edge_agent.audio.wavfile import read_wav, write_wav
 from edge_agent.cli import main
 from edge_agent.prompts import NAMES, sounds
+from edge_agent.service.state import StateFile
 from edge_agent.simulator import Hang, SyncTwin, scriptfile
 
 Configured = Callable[..., Path]
@@ -270,6 +271,30 @@ def test_a_refused_key_ends_the_recording(
     assert told[1].startswith("1/2  timer_over  not kept: ")
     assert told[2].startswith("2/2  muted  not asked: ")
     assert not list(tmp_path.glob("prompts/**/*.wav"))
+
+
+def test_a_recording_counts_in_the_devices_account_and_ends_at_a_cap(
+    twin: SyncTwin, configured: Configured, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = configured(twin.url, more=f'[control]\nsocket = "{tmp_path / "none.sock"}"\n[budget]\nhard_per_day = 0.004')
+    assert call(path, "record") == 1
+    told = capsys.readouterr().out.splitlines()
+    kept = list((tmp_path / "prompts").glob("en/recorded/*.wav"))
+    assert 1 < len(kept) < ALL - 5, "some of it went through"
+    (last,) = [number for number, line in enumerate(told) if "not asked: The 0.0040 USD for today" in line][:1]
+    assert last == len(kept) + 1, "the first sentence that was not asked for comes after the last that was kept"
+    (session,) = twin.sessions
+    assert len(session.texts) == len(kept)
+    store = StateFile()
+    assert store.load() == []
+    day = store.section("budget")["day"]
+    assert 0.004 <= day["money"] < 0.006, "overrun by the one sentence that reached it"
+    assert f"about {day['money']:.4f} USD" in told[-1]
+    assert min(day["up"], day["down"] / 10) > 1000
+
+    assert call(path, "record") == 1
+    assert "edge-agent prompts: The 0.0040 USD for today are used up" in capsys.readouterr().err
+    assert len(twin.sessions) == 1, "nothing was asked"
 
 
 def test_a_service_that_says_nothing_is_a_sentence(configured: Configured, capsys: pytest.CaptureFixture[str]) -> None:

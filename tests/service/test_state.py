@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import Fault
+from edge_agent.service import state
 from edge_agent.service.state import (
     MAX_SECTION_BYTES,
     State,
@@ -287,3 +288,13 @@ def test_a_leftover_of_a_crash_does_not_stand_in_the_way(tmp_path: Path) -> None
     write_atomically(tmp_path / "f", b"whole")
     assert (tmp_path / "f").read_bytes() == b"whole"
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_programs_beside_the_daemon_find_the_services_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "SERVICE_STATE", tmp_path)
+    assert state.device_folder() == tmp_path
+    monkeypatch.setenv("STATE_DIRECTORY", "/elsewhere")
+    assert state.device_folder() == Path("/elsewhere")
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setattr(state, "SERVICE_STATE", tmp_path / "none")
+    assert state.device_folder() == state.default_folder()

@@ -68,5 +68,5 @@ def test_any_json_gets_a_verdict(request_: object) -> None:
 def test_the_verbs_of_the_design_exist() -> None:
     assert set(VERBS) == {
         "status", "press", "release", "tap", "mute", "unmute", "volume", "ask", "look", "watch", "metrics", "end",
-        "record", "timers", "cancel", "say", "converse", "wake-log",
+        "record", "timers", "cancel", "say", "converse", "wake-log", "account",
     }  # fmt: skip
