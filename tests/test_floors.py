@@ -38,7 +38,7 @@ PURE = [
     "tools.walltime", "live.standard.question", "live.standard.request", "live.reading", "tools.mcp.words", "wake.log",
     "audio.calibration", "audio.calibrate.sweep", "audio.calibrate.programme", "audio.calibrate.measures",
     "audio.calibrate.proposal", "calibrating.report",
-    "audio.farend", "audio.nearend", "audio.reference", "audio.bargein", "audio.noise", "audio.trust",
+    "audio.farend", "audio.nearend", "audio.reference", "audio.bargein", "audio.company", "audio.noise", "audio.trust",
     "audio.echo.trusted", "audio.echo.canceller", "audio.echo.frames", "audio.echo.halfduplex", "audio.echopath",
 ]  # fmt: skip
 """Modules without a socket, thread, file or clock, so that they run in virtual time and in a replay."""

@@ -9,12 +9,13 @@ While the device sounds, what is left of its own echo must not count, and an ans
 one that stops late. So it takes two steps: a *suspicion* (a few frames that are speech and not faint) ducks the answer,
 which makes the person stand out; *confirmation* (more and louder frames, soon, but not before the duck is heard) stops
 it; else the answer comes back. In the first second of sound less is believed, and for half a second after sound was
-lost nothing.
+lost nothing. Where other people talk, or a television, it takes a voice that stands out from them, or is about as loud
+as whoever talked to the device before (`company`).
 
 While it is silent, a *voice* starts with a stretch of speech louder than the background, and ends with a pause. The
-background is the mean power of the last ten seconds or so in which no voice was found: a television that runs is
-background, whoever speaks to the device is louder. `careful` asks for that margin; a person who has just said the wake
-word needs none, but once they have been louder than the background, it does not speak for them any more.
+background is what was heard of late while no voice was found: a television that runs is background, whoever speaks to
+the device is louder. `careful` asks for that margin; a person who has just said the wake word needs none, but once they
+have been louder than the background, it does not speak for them any more.
 
 Neither is believed where it hardly stands out from the room's steady noise (`noise`), which is learned while the device
 is silent: the canceller lets noise through in the gaps of an answer, and loud noise passes for speech.
@@ -32,6 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.company import BACKGROUND_S, Company, dbfs
 from edge_agent.audio.noise import NoiseFloor
 from edge_agent.errors import DeviceError
 
@@ -41,7 +43,6 @@ FRAME = 320
 
 _FRAMES_PER_S = RATE // FRAME
 _FULL_SCALE = 32_768.0
-_SILENCE_DBFS = -120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,17 @@ class Policy:
     voice: Few = Few(6, 10, -55.0)
     over_noise_db: float = 8.0
     """So much louder than the room's steady noise whatever counts must be: the detector takes loud noise for speech."""
+    over_others_db: float = 8.0
+    """Over an answer, a voice must be so much louder than the background, or"""
+    under_talker_db: float = 8.0
+    """where that is less, at most so much softer than whoever talked to the device before."""
     over_background_db: float = 6.0
+    """Into silence; the background's own loud words come to this now and then, and cost a turn there, not an answer."""
     on_background_db: float = 3.0
     """A voice that has been louder than the background goes on while it is so much over it."""
     pause_s: float = 0.8
     """A voice ends with this much without speech."""
-    background_s: float = 10.0
+    background_s: float = BACKGROUND_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +142,7 @@ class NearEndDetector:
 
     def __init__(self, is_speech: Callable[[bytes], bool], policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
-        self.careful = True
-        """A voice must stand out from the background."""
+        self._careful = True
         self._is_speech = is_speech
         self._phase = _Phase.QUIET
         self._rest = np.zeros(0, np.int16)
@@ -158,11 +163,24 @@ class NearEndDetector:
         self._spoken = 0  # end of the last frame of speech
         self._sounding_since: int | None = None
         self._deaf_until = 0
-        self._background = 0.0
+        self._company = Company(background_s=self.policy.background_s)
         self._noise = NoiseFloor()
         self._stood_out = False  # the voice has been louder than the background
+        self._met = False  # so was a voice since somebody asked the device to listen
+        self._begun = False  # the voice began in silence
+        self._overheard = np.zeros(0, np.int16)
         self._now = 0
         self._heard_until = 0
+
+    @property
+    def careful(self) -> bool:
+        """A voice must stand out from the background."""
+        return self._careful
+
+    @careful.setter
+    def careful(self, careful: bool) -> None:
+        self._met = self._met and (careful or not self._careful)  # somebody asks anew, and may speak softly
+        self._careful = careful
 
     @property
     def ducking(self) -> bool:
@@ -176,8 +194,13 @@ class NearEndDetector:
 
     @property
     def background_dbfs(self) -> float:
-        """Mean level where nobody spoke."""
-        return _dbfs(self._background)
+        """Mean level of what did not mean the device."""
+        return self._company.background_dbfs
+
+    @property
+    def talker_dbfs(self) -> float:
+        """How loud whoever talked to the device last was."""
+        return self._company.talker_dbfs
 
     @property
     def noise_dbfs(self) -> float:
@@ -196,11 +219,12 @@ class NearEndDetector:
             events.append(NearEndCleared(self._now))
         elif self._phase is _Phase.VOICE:
             events.append(VoiceEnded(self._spoken))
+        self._settle()
         self._phase = _Phase.QUIET
-        self._rest = self._rest[:0]
+        self._rest, self._overheard = self._rest[:0], self._overheard[:0]
         self._levels.clear()
         self._sounding_since = None
-        self._stood_out = False
+        self._met = False
         return events
 
     def hear(self, block: NDArray[np.int16], start: int, *, sounding: bool) -> list[NearEndEvent]:
@@ -224,7 +248,7 @@ class NearEndDetector:
         for number, power in enumerate(np.einsum("ij,ij->i", wide, wide).tolist()):
             self._now = start + (number + 1) * FRAME
             mean = power / (FRAME * _FULL_SCALE**2)
-            level = _dbfs(mean)
+            level = dbfs(mean)
             speech = level > self._faintest and self._is_speech(frames[number].tobytes())
             self._take(level if speech else -math.inf)
             if self._sounding_since is None:
@@ -235,18 +259,20 @@ class NearEndDetector:
 
     def overhear(self, block: NDArray[np.int16]) -> None:
         """Let a block (n,) that nobody asks about count for the background."""
-        wide = block.astype(np.float32)
-        count = max(1, len(block))
-        share = min(1.0, count / (self.policy.background_s * RATE))
-        power = float(np.dot(wide, wide)) / (count * _FULL_SCALE**2)
-        self._background += (power - self._background) * share
-        self._noise.take(power, count / RATE)
+        heard = np.concatenate([self._overheard, block])
+        frames = heard[: len(heard) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float32)
+        self._overheard = heard[frames.size :]
+        for power in (np.einsum("ij,ij->i", frames, frames) / (FRAME * _FULL_SCALE**2)).tolist():
+            self._company.background(power, 1 / _FRAMES_PER_S)
+            self._noise.take(power, 1 / _FRAMES_PER_S)
 
     def _first_sound(self, events: list[NearEndEvent]) -> None:
         """The device begins to sound: what was heard before is over, whoever goes on speaking speaks over it."""
         if self._phase is _Phase.VOICE:
             events.append(VoiceEnded(self._spoken))
+        self._settle()
         self._phase = _Phase.QUIET
+        self._met = False
         self._levels.clear()
 
     @property
@@ -264,8 +290,8 @@ class NearEndDetector:
         if self._now < self._deaf_until:
             self._levels.clear()
         early = self._now - (self._sounding_since or 0) <= policy.early_s * RATE
-        suspicion = self._over_noise(policy.early_suspicion if early else policy.suspicion)
-        confirmation = self._over_noise(policy.early_confirmation if early else policy.confirmation)
+        suspicion = self._over_others(policy.early_suspicion if early else policy.suspicion)
+        confirmation = self._over_others(policy.early_confirmation if early else policy.confirmation)
         if self._phase is _Phase.QUIET and self._heard(suspicion):
             self._phase = _Phase.SUSPECTED
             self._since = self._now - self._age(suspicion) * FRAME
@@ -291,22 +317,32 @@ class NearEndDetector:
             events.append(NearEndCleared(self._now))
         if self._phase is _Phase.VOICE:
             self._stood_out = self._stood_out or self._heard(self._over_background(policy.over_background_db))
+            self._met = self._met or self._stood_out
+            self._company.talks(power if self._levels[-1] > -math.inf else 0.0)
             if self._stood_out and self._heard(self._over_background(policy.on_background_db), now=True):
                 self._spoken = self._now
             self._end_of_voice(events)
             return
-        wanted = self._over_background(policy.over_background_db if self.careful or self._stood_out else None)
+        wanted = self._over_background(policy.over_background_db if self.careful or self._met else None)
         if self._heard(wanted):
             self._phase = _Phase.VOICE
+            self._begun = True
+            self._company.recall()
             self._spoken = self._now
             self._since = self._now - self._age(wanted) * FRAME
             events.append(VoiceStarted(self._since))
             return
-        share = 1 / (policy.background_s * _FRAMES_PER_S)
-        self._background += (power - self._background) * share
+        self._company.background(power, 1 / _FRAMES_PER_S)
+
+    def _settle(self) -> None:
+        """The voice, if there was one, is over."""
+        self._company.recall()
+        self._company.settle(over_db=self.policy.over_others_db if self._begun else None)
+        self._begun = self._stood_out = False
 
     def _end_of_voice(self, events: list[NearEndEvent]) -> None:
         if self._now - self._spoken >= self.policy.pause_s * RATE:
+            self._settle()
             self._phase = _Phase.QUIET
             self._levels.clear()
             events.append(VoiceEnded(self._spoken))
@@ -315,6 +351,12 @@ class NearEndDetector:
         """Return what a voice takes that is so much louder than the background; None: whatever that is."""
         voice = self._over_noise(self.policy.voice)
         return voice if db is None else Few(voice.hits, voice.frames, max(voice.dbfs, self.background_dbfs + db))
+
+    def _over_others(self, few: Few) -> Few:
+        """Return what it takes over an answer in a room as noisy as this one, in which others talk."""
+        quiet = self._over_noise(few)
+        others = self._company.least(over_db=self.policy.over_others_db, under_db=self.policy.under_talker_db)
+        return Few(quiet.hits, quiet.frames, max(quiet.dbfs, others))
 
     def _over_noise(self, few: Few) -> Few:
         """Return what it takes in a room as noisy as this one."""
@@ -344,7 +386,3 @@ def webrtc_speech() -> Callable[[bytes], bool]:
         raise DeviceError("The voice detector webrtcvad is not installed; install webrtcvad-wheels.") from None
     detector = webrtcvad.Vad(3)
     return lambda frame: bool(detector.is_speech(frame, RATE))
-
-
-def _dbfs(power: float) -> float:
-    return 10 * math.log10(power) if power > 1e-12 else _SILENCE_DBFS

@@ -14,7 +14,8 @@ silence goes up while the device sounds, and nobody is noticed. The canceller wo
 (`attentive`) or the device is or was just heard; else the microphone goes by it untouched, and what it still holds of
 the microphone is pushed out when it works again. A canceller that `gates` (half-duplex) lets nothing through while it
 is `shut`: the ring then keeps the microphone's own sound marked as gated, which reads as silence until somebody says
-that it was a person's. Without a canceller nobody is noticed while the device is heard.
+that it was a person's. Without a canceller nothing the device plays comes back (headphones): the microphone is
+believed as it is, also while the device sounds.
 
 A canceller, detector or wake word that raises is told once and used no more; sound goes on.
 
@@ -311,8 +312,7 @@ class NearEnd:
     def _notice(self, clean: NDArray[np.int16], sounding: bool, told: Callable[[NearEvent], None]) -> None:
         start = self._ring.written
         detector = self._detector
-        blind = sounding and self._canceller is None  # what it would hear is the device itself
-        if detector is not None and self.attentive and not blind:
+        if detector is not None and self.attentive:
             try:
                 found = detector.hear(clean, start, sounding=sounding)
             except Exception as error:  # noqa: BLE001  whatever it is, sound goes on without it

@@ -18,7 +18,7 @@ RISE_DB_PER_S = 3.0
 SILENCE_DBFS = -120.0
 """What is reported while nothing is known."""
 
-_FALL = 0.5  # of the way down with each stretch: a single soft one is not yet the noise
+_FALL_S = 0.02  # half the way down in this time: a single soft frame is not yet the noise
 
 
 class NoiseFloor:
@@ -36,6 +36,6 @@ class NoiseFloor:
         if self.dbfs <= SILENCE_DBFS:
             self.dbfs = level
         elif level < self.dbfs:
-            self.dbfs += (level - self.dbfs) * _FALL
+            self.dbfs += (level - self.dbfs) * (1 - 0.5 ** (seconds / _FALL_S))
         else:
             self.dbfs = min(level, self.dbfs + RISE_DB_PER_S * seconds)

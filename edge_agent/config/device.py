@@ -71,7 +71,8 @@ class Audio:
         "auto",
         "Keeps the device from hearing itself where the microphone is open while it speaks; push-to-talk and a handset "
         "need none. auto: what calibration found, software if it never ran; software: an echo canceller; "
-        "hardware: the sound card cancels its own echo; half-duplex: shut the microphone while the device speaks.",
+        "hardware: the sound card cancels its own echo; half-duplex: shut the microphone while the device speaks; "
+        "off: headphones, what the microphone hears while the device speaks is believed to be a person.",
     )
     canceller: Literal["auto", "aec3", "speex"] = setting(
         "auto", "The echo canceller of echo = software; auto takes the first of them that is installed."

@@ -328,6 +328,114 @@ def test_a_person_before_a_television_is_a_voice_from_their_first_word_to_their_
     assert events[-1].sample == pytest.approx(ends, abs=0.35 * RATE), "and it does not go on for the person"
 
 
+def in_a_living_room(
+    television_dbfs: float, *, policy: Policy = POLICY, careful: bool = True
+) -> dict[str, list[float]]:
+    """Let a television talk, a person ask, and over the answer the television for 40 s, then the person.
+
+    Returns the times at which the answer was stopped before the person begins again, and after.
+    """
+    sound = programme(80.0, television_dbfs)
+    question, interruption = (
+        heard(text, "en-us+f4", -28.0) for text in ("What is the weather going to be like", "Wait, that is enough now")
+    )
+    asks, answered, begins = 20 * RATE, 25 * RATE, 70 * RATE
+    sound[asks : asks + len(question)] += question
+    sound[begins : begins + len(interruption)] += interruption
+    samples = np.clip(np.rint(sound * 32_768), -32_768, 32_767).astype(np.int16)
+    one = NearEndDetector(webrtc_speech(), policy)
+    events: list[NearEndEvent] = []
+    for at in range(0, len(samples), FRAME):
+        frame = samples[at : at + FRAME]
+        if at < asks - RATE // 2:
+            one.overhear(frame)
+            continue
+        one.careful = careful and at > answered
+        events += one.hear(frame, at, sounding=at >= answered)
+    stops = [event.sample for event in events if isinstance(event, NearEndConfirmed)]
+    return {
+        "television": [at / RATE for at in stops if at < begins],
+        "person": [at / RATE for at in stops if at >= begins],
+    }
+
+
+@pytest.mark.parametrize("television_dbfs", [-40.0, -44.0])
+def test_a_television_over_an_answer_stops_nothing_and_the_person_does(television_dbfs: float) -> None:
+    found = in_a_living_room(television_dbfs)
+    assert found["television"] == []
+    assert len(found["person"]) == 1
+    assert found["person"][0] == pytest.approx(70.0, abs=0.4)
+    assert in_a_living_room(television_dbfs, policy=replace(POLICY, over_others_db=-200.0))["television"]
+
+
+def test_who_has_talked_to_others_before_is_heard_over_the_answer_all_the_same() -> None:
+    course = Course(detector(policy=replace(POLICY, over_noise_db=-200.0)))
+    for _ in range(50 * 20):
+        course.detector.overhear(tone(1, -30))
+    course.warm()
+    assert "NearEndConfirmed" in kinds(course.hear(tone(20, -34), sounding=True))
+    for _ in range(50 * 20):
+        course.detector.overhear(tone(1, -20))
+    course.hear(tone(60, -90), sounding=True)
+    assert "NearEndConfirmed" in kinds(course.hear(tone(20, -34), sounding=True)), "a crowd may not shut it up"
+
+
+def test_the_first_syllables_of_a_question_and_the_question_itself_are_no_background() -> None:
+    one = detector(careful=True)
+    course = Course(one)
+    course.hear(tone(50 * 60, -70), sounding=False)
+    for _ in range(5):
+        course.hear(np.concatenate([tone(30, -25), tone(45, -70)]), sounding=False)
+    assert kinds(course.events) == ["VoiceStarted", "VoiceEnded"] * 5
+    assert one.background_dbfs == pytest.approx(-70.0, abs=1.0)
+
+
+def test_a_soft_voice_is_not_missed_because_of_a_loud_one_before() -> None:
+    """Once somebody was louder than the background, it does not speak for them; who asks anew may speak softly."""
+    soft = tone(20, -47)
+    for anew in ("nobody", "an answer", "a wake word", "nobody listened"):
+        course = Course()
+        for _ in range(50 * 20):
+            course.detector.overhear(tone(1, -50))
+        course.hear(tone(20, -30), sounding=False)
+        course.hear(tone(60, -90), sounding=False)
+        if anew == "an answer":
+            course.hear(tone(60, -90), sounding=True)
+        elif anew == "a wake word":
+            course.detector.careful = True
+            course.detector.careful = False
+        elif anew == "nobody listened":
+            course.detector.reset()
+        found = kinds(course.hear(soft, sounding=False))
+        assert (found == ["VoiceStarted"]) is (anew != "nobody"), anew
+
+
+def test_who_talked_over_the_answer_goes_on_after_it_although_somebody_louder_was_there_before() -> None:
+    course = Course()
+    for _ in range(50 * 40):
+        course.detector.overhear(tone(1, -34))
+    course.hear(tone(12, -25), sounding=False)
+    course.warm()
+    assert "NearEndConfirmed" in kinds(course.hear(tone(20, -36), sounding=True))
+    assert course.hear(tone(60, -36), sounding=False) == []
+    assert course.detector.voice
+
+
+@given(cuts=st.lists(st.integers(1, 2_000), min_size=1, max_size=30))
+def test_what_is_overheard_counts_the_same_in_blocks_of_any_length(cuts: list[int]) -> None:
+    rng = np.random.default_rng(4)
+    sound = np.concatenate([rng.normal(0, level, RATE // 4) for level in (300, 40, 900, 30, 200)]).astype(np.int16)
+    whole, cut = detector(), detector()
+    whole.overhear(sound)
+    at = number = 0
+    while at < len(sound):
+        size = cuts[number % len(cuts)]
+        cut.overhear(sound[at : at + size])
+        at, number = at + size, number + 1
+    assert cut.noise_dbfs == pytest.approx(whole.noise_dbfs, abs=1e-6)
+    assert cut.background_dbfs == pytest.approx(whole.background_dbfs, abs=1e-6)
+
+
 def test_a_voice_detector_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webrtcvad", None)
     with pytest.raises(DeviceError, match=r"webrtcvad is not installed; install webrtcvad-wheels\.$"):

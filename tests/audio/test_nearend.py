@@ -351,19 +351,19 @@ def test_who_was_heard_before_a_mute_is_not_believed_after_it() -> None:
     assert device.ring.gated(3 * RATE, 4 * RATE) == [(3 * RATE, 4 * RATE)]
 
 
-def test_without_a_canceller_nobody_is_noticed_while_the_device_sounds() -> None:
-    device = bench(detector=NearEndDetector(every_frame, ANY_NOISE))
-    device.run(noise(2.0), np.concatenate([noise(1.0, seed=2), nothing(1.0)]))
-    started = device.of(VoiceStarted)
-    assert len(device.events) == 1
-    assert started[0].sample >= 1.28 * RATE
+def test_with_headphones_whoever_talks_over_the_device_is_noticed_and_nobody_else() -> None:
+    for near, found in ((NOISE, 0), (3 * LOUD, 1)):
+        device = bench(detector=NearEndDetector(every_frame, ANY_NOISE))
+        device.run(np.concatenate([noise(2.0, NOISE), noise(2.0, near, seed=3)]), noise(4.0, seed=2))
+        assert len(device.of(NearEndConfirmed)) == found
 
 
 def test_the_device_is_in_the_room_for_the_time_told_after_its_last_sound() -> None:
-    for tail_s in (0.1, 0.8):
+    for tail_s, over_it in ((0.1, False), (0.4, False), (0.6, True), (0.8, True)):
         device = bench(detector=NearEndDetector(every_frame, ANY_NOISE), tail_s=tail_s)
-        device.run(noise(2.5), np.concatenate([noise(1.0, seed=2), nothing(1.5)]))
-        assert device.of(VoiceStarted)[0].sample == pytest.approx((1.0 + tail_s) * RATE, abs=0.05 * RATE)
+        person = np.concatenate([noise(1.5, NOISE), noise(1.0, LOUD, seed=3)])  # half a second after the device
+        device.run(person, np.concatenate([noise(1.0, seed=2), nothing(1.5)]))
+        assert bool(device.of(NearEndSuspected)) is over_it
 
 
 def test_after_sound_was_lost_nobody_is_suspected_for_half_a_second() -> None:

@@ -36,6 +36,18 @@ def test_a_fall_is_believed_soon_and_a_rise_slowly() -> None:
     assert after([-40.0] * 500, floor) == pytest.approx(-40.0, abs=0.01), "a fan that stays on"
 
 
+def test_a_fall_takes_the_same_time_in_pieces_of_any_length() -> None:
+    found = []
+    for pieces, seconds in ((20, 0.005), (10, 0.01), (5, 0.02), (1, 0.1)):
+        floor = NoiseFloor()
+        after([-40.0], floor)
+        for _ in range(pieces):
+            floor.take(10 ** (-60.0 / 10), seconds)
+        found.append(floor.dbfs)
+    assert found == pytest.approx([found[0]] * 4)
+    assert found[0] < -59.0, "after 0.1 s"
+
+
 def test_who_talks_is_no_noise() -> None:
     said = speech("The kettle was put on at seven, and the whole house smelled of toast.", voice="en-us", dbfs=-28.0)
     sound = pink(len(said) / 48_000, dbfs=-50.0, seed=3) + said
