@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.audio.echo.canceller import Canceller
+from edge_agent.audio.echo.halfduplex import HalfDuplex
 from edge_agent.audio.filters import resample
 
 RATE_HZ = 16_000
@@ -119,6 +121,11 @@ def behind_a_gate(near: Sound, dbfs: float) -> Sound:
     last = np.maximum.accumulate(np.where(loud, np.arange(len(loud)), -11))
     frames[np.arange(len(loud)) - last > 10] = 0
     return gated
+
+
+def coupling_db(gate: HalfDuplex) -> float | None:
+    """Return what the gate takes the echo's power over the loudspeaker's to be; None while it does not know."""
+    return None if math.isinf(gate._coupling) else 10 * math.log10(gate._coupling)
 
 
 def level_db(sound: Sound, start_s: float, end_s: float) -> float:

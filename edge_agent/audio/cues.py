@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.filters import DOWN_RATE
 from edge_agent.errors import ConfigError
 
-RATE = 24_000
+RATE = DOWN_RATE
 """Samples per second of a rendered cue."""
 
 NAMES = ("listen", "done", "error", "muted", "unmuted", "no_answer", "goodbye", "ready", "wait", "volume", "alarm")

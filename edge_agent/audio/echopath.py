@@ -19,7 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 48_000
+from edge_agent.audio.filters import CARD_RATE
+
+RATE_HZ = CARD_RATE
 REACH = 16
 """Frames to both sides that reading between two frames takes into account; with a drift the delay must be longer."""
 

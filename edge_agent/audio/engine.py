@@ -222,11 +222,11 @@ class Duplex:
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
-        self._commands.append(lambda _: setattr(self._near.down, "gain_db", db))
+        self._commands.append(lambda _: self._near.set_gain(db))
 
     def set_input_ring_ms(self, ms: float) -> None:
         """Tell how much sound the input device that was just opened may hold."""
-        self._commands.append(lambda _: setattr(self._near, "input_ring_s", ms / 1_000))
+        self._commands.append(lambda _: self._near.set_input_ring_ms(ms))
 
     def attend(self, on: bool, *, careful: bool = True) -> None:
         """Notice from now on when somebody speaks, or no longer; `careful`: only who is louder than the background."""
@@ -249,7 +249,7 @@ class Duplex:
         """
         if every != self._wake_wanted:
             self._wake_wanted = every
-            self._commands.append(lambda _: setattr(self, "_wake_every", every))
+            self._commands.append(lambda _: self._set_wake_every(every))
 
     def levels(self, on: bool) -> None:
         """While on, `Level` events come ten times a second."""
@@ -361,6 +361,9 @@ class Duplex:
     def _forget(self, now: float) -> None:
         self._near.forget(now)
         self._kept[:] = 0
+
+    def _set_wake_every(self, every: int) -> None:
+        self._wake_every = every
 
     def _set_levels(self, on: bool) -> None:
         if on is (self._near.meter is None):

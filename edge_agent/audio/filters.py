@@ -30,8 +30,11 @@ from numpy.typing import NDArray
 Channel = Literal["auto", "left", "right", "mono"]
 
 CARD_RATE = 48_000
+"""Frames per second of every sound card; here and below the number stands once for the whole of `audio`."""
 UP_RATE = 16_000
+"""Samples per second of what is heard."""
 DOWN_RATE = 24_000
+"""Samples per second of what is to be played."""
 
 _ROWS = 20  # of 1 ms per matrix product: the usual block in one product, since calls cost more than arithmetic
 

@@ -133,7 +133,7 @@ class NearEnd:
         lead: int = LEAD,
     ) -> None:
         self.down = Decimator(gain_db=mic_gain_db, channel=mic_channel)
-        self.input_ring_s = input_ring_ms / 1_000
+        self._input_ring_s = input_ring_ms / 1_000
         self.attentive = False
         """Somebody listens: the detector works, and the canceller all the time."""
         self.meter: Meter | None = None
@@ -167,16 +167,19 @@ class NearEnd:
             return False
         return not self._minds_echo or self._since_sound >= WORK_ON_S * RATE
 
-    @property
-    def detector(self) -> NearEndDetector | None:
-        """What notices speech."""
-        return self._detector
-
     def set_mute(self, muted: bool, now: float) -> None:
         """Mute from the next block on, or unmute from the first block captured wholly after `now`."""
         if self._muted and not muted:
             self._unmuted_at = now
         self._muted = muted
+
+    def set_gain(self, db: float) -> None:
+        """Amplify the microphone by so much from the next block on."""
+        self.down.gain_db = db
+
+    def set_input_ring_ms(self, ms: float) -> None:
+        """The input device may hold so much sound before it is read."""
+        self._input_ring_s = ms / 1_000
 
     def committed(self, speaker: NDArray[np.int32], *, silent: bool) -> None:
         """Take the frames (n, 2) that the loudspeaker was given; `silent` as of `FarEnd`."""
@@ -214,7 +217,7 @@ class NearEnd:
 
         `queued`: frames that the loudspeaker still held then; `told` gets what is noticed.
         """
-        captured_from = now - len(mic) / CARD_RATE - self.input_ring_s + _TICK_S
+        captured_from = now - len(mic) / CARD_RATE - self._input_ring_s + _TICK_S
         muted = self._muted or captured_from < self._unmuted_at
         if muted:
             mic[:] = 0

@@ -15,7 +15,9 @@ needs the room keeps it.
 
 from __future__ import annotations
 
-RATE_HZ = 48_000
+from edge_agent.audio.filters import CARD_RATE
+
+RATE_HZ = CARD_RATE
 
 _STEP = 48  # frames: whole milliseconds keep the engine's filter on whole rows
 _CLEAN_FRAMES = 60 * RATE_HZ

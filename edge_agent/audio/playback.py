@@ -29,7 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 24_000
+from edge_agent.audio.filters import DOWN_RATE
+
+RATE = DOWN_RATE
 """Samples per second in the queue."""
 
 FADE_SAMPLES = 168  # 7 ms; with less than 1 ms already rendered and 1.3 ms of filter it stays under 10 ms

@@ -33,9 +33,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio.filters import Decimator, peak
+from edge_agent.audio.filters import UP_RATE, Decimator, peak
 
-RATE = 16_000
+RATE = UP_RATE
 """Samples per second, as the microphone's."""
 LEAD = 80
 """Samples to run ahead: 5 ms, more than a read is early and less than any loudspeaker's ring holds."""

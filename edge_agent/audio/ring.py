@@ -23,7 +23,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 16_000
+from edge_agent.audio.filters import UP_RATE
+
+RATE = UP_RATE
 """Samples per second; what the Live API takes."""
 
 _MUTED, _GATED = 1, 2

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.audio.echopath import RATE_HZ, REACH, pink_loop
+from edge_agent.audio.levels import SILENCE_DBFS
 from edge_agent.audio.wavfile import read_wav, resample
 from edge_agent.config.declaring import between, read_table, setting
 from edge_agent.errors import ConfigError, DeviceError
@@ -33,7 +34,6 @@ DELAY_MS = 1_000.0
 """The longest way from the loudspeaker to the microphone; Bluetooth needs a quarter of it."""
 
 _PINK_FRAMES = 1 << 20  # 22 s: nobody hears where it begins again
-_QUIETEST_DBFS = -120.0
 
 
 @dataclass(slots=True)
@@ -161,8 +161,8 @@ class _Reader:
             if sound is not None and not len(sound):
                 raise self._refused("noise", noise, "is empty", "a WAV file with sound in it")
             return sound
-        if not _is_number(noise) or not _QUIETEST_DBFS <= noise <= 0:
-            raise self._refused("noise", noise, "", f"the path of a WAV file, or dBFS from {_QUIETEST_DBFS:g} to 0")
+        if not _is_number(noise) or not SILENCE_DBFS <= noise <= 0:
+            raise self._refused("noise", noise, "", f"the path of a WAV file, or dBFS from {SILENCE_DBFS:g} to 0")
         return pink_loop(noise, seed=self._keys.seed, frames=_PINK_FRAMES)
 
     def _sound(self, key: str) -> NDArray[np.float32] | None:

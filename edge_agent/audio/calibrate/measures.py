@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.calibrate import sweep
 from edge_agent.audio.calibrate.programme import SWEEP_PEAK, Programme, Take, decibels
+from edge_agent.audio.levels import SILENCE_DBFS
 
 Slot = Literal["left", "right", "both", "none"]
 
-NOTHING_DBFS: Final = -120.0
+NOTHING_DBFS: Final = SILENCE_DBFS
 """The level reported for digital silence."""
 FOUND_DB: Final = 20.0
 """A response stands this far above the noise beside it; the highest of 30 000 noise values stands 13 dB above."""

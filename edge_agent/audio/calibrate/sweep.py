@@ -24,7 +24,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 48_000
+from edge_agent.audio.filters import CARD_RATE
+
+RATE_HZ = CARD_RATE
 LOW_HZ, HIGH_HZ = 100.0, 7_500.0
 """What is swept: below, small loudspeakers give distortion only; above, the service hears nothing."""
 SECONDS = 2.0

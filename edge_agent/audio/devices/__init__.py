@@ -32,9 +32,10 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.filters import CARD_RATE
 from edge_agent.errors import AgentError, DeviceError, Fault
 
-RATE_HZ = 48_000
+RATE_HZ = CARD_RATE
 CHANNELS = 2
 ENTRY_POINT_GROUP = "edge_agent.devices"
 

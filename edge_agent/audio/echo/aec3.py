@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.echo.canceller import checked_delay
 from edge_agent.audio.echo.frames import Feed
+from edge_agent.audio.filters import UP_RATE
 from edge_agent.errors import DeviceError, Fault
 
-RATE_HZ = 16_000
+RATE_HZ = UP_RATE
 
 
 class Aec3:

@@ -92,11 +92,6 @@ class HalfDuplex:
         """True if an echo is expected in any part of the last block: none of it must go up."""
         return self._shut
 
-    @property
-    def coupling_db(self) -> float | None:
-        """The echo's power over the loudspeaker's, as believed now; None while it is not known."""
-        return None if math.isinf(self._coupling) else 10 * math.log10(self._coupling)
-
     def process(
         self,
         near: NDArray[np.int16],

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from edge_agent.audio.echo.canceller import MAX_DELAY_MS, checked_delay
 from edge_agent.audio.echo.frames import FRAME, Feed
+from edge_agent.audio.filters import UP_RATE
 from edge_agent.errors import DeviceError, Fault
 
-RATE_HZ = 16_000
+RATE_HZ = UP_RATE
 LIBRARY = "libspeexdsp.so.1"
 
 _TAIL = 3_200  # 200 ms of echo after the reference
