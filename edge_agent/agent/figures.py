@@ -24,19 +24,26 @@ def sample_figures(
         running = sound()
         return 0.0 if running is None else running.counters[name]
 
+    def of_engine(name: str) -> float:
+        return talk.engine.counters[name]
+
     def played_s() -> float:
         running = sound()
         return 0.0 if running is None else running.audio_s
 
     sample("playback_queue_ms", lambda: talk.engine.queue_ms)
     sample("uplink_backlog_ms", lambda: talk.uplink.queued_ms)
-    sample("clipped_samples", lambda: talk.engine.counters["clipped"])
-    sample("blocks_captured", lambda: talk.engine.counters["blocks_captured"])
+    sample("clipped_samples", functools.partial(of_engine, "clipped"))
+    sample("blocks_captured", functools.partial(of_engine, "blocks_captured"))
     sample("blocks_played", lambda: played_s() * 1000 / block_ms)
     sample("drift_ppm", functools.partial(of_sound, "drift_ppm"))
     sample("blocks_dropped", lambda: talk.uplink.dropped_samples / block_samples, queue="uplink")
     sample("muted", lambda: float(talk.machine.muted))
     sample("volume", lambda: float(volume()))
+    for name in ("canceller_trusted", "canceller_doubted", "noise_dbfs"):
+        sample(name, functools.partial(of_engine, name))
+    for kind, name in (("drift", "echo_drift"), ("jump", "echo_jumps"), ("doubt", "echo_doubts")):
+        sample("echo_path", functools.partial(of_engine, name), kind=kind)
     for stream in ("input", "output"):
         sample("xruns", functools.partial(of_sound, f"{stream}_xruns"), stream=stream)
     sample("output_ring_ms", functools.partial(of_sound, "output_fill_ms"))

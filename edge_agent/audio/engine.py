@@ -282,9 +282,9 @@ class Duplex:
 
     @property
     def counters(self) -> dict[str, float]:
-        """Figures since the start, for the metrics."""
+        """Figures since the start, for the metrics; what is not known is NaN."""
         near, far = self._near, self._far
-        return {
+        return near.echo_figures | {
             "blocks_captured": self._blocks,
             "blocks_muted": near.muted_blocks,
             "blocks_half_duplex": near.gated_blocks,

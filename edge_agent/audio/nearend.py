@@ -36,7 +36,7 @@ from edge_agent.audio.bargein import FRAME, NearEndConfirmed, NearEndDetector, N
 from edge_agent.audio.echo.canceller import Canceller
 from edge_agent.audio.echo.halfduplex import HalfDuplex
 from edge_agent.audio.filters import CARD_RATE, Channel, Decimator
-from edge_agent.audio.levels import Meter
+from edge_agent.audio.levels import SILENCE_DBFS, Meter
 from edge_agent.audio.reference import LEAD, RATE, Reference
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.trust import Trust
@@ -159,6 +159,19 @@ class NearEnd:
     def ducking(self) -> bool:
         """The answer should be lowered: somebody may be speaking over it."""
         return self._detector is not None and self._detector.ducking
+
+    @property
+    def echo_figures(self) -> dict[str, float]:
+        """How it stands with the echo: the canceller's trust, changes of the echo's path, the room's noise."""
+        noise_dbfs = math.nan if self._detector is None else self._detector.noise_dbfs
+        return {
+            "canceller_trusted": float(self.trust.given),
+            "canceller_doubted": self.trust.doubts,
+            "echo_drift": self._reference.slips,
+            "echo_jumps": self._reference.jumps,
+            "echo_doubts": self._reference.doubts,
+            "noise_dbfs": math.nan if noise_dbfs <= SILENCE_DBFS else noise_dbfs,
+        }
 
     @property
     def at_rest(self) -> bool:

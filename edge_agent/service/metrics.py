@@ -86,6 +86,19 @@ FIGURES: dict[str, Figure] = {
             "drift_ppm", "gauge", "How much faster the loudspeaker's clock runs than the microphone's, ppm; measured."
         ),
         Figure("clipped_samples", "counter", "Microphone samples beyond full scale."),
+        Figure(
+            "canceller_trusted",
+            "gauge",
+            "1 while the echo canceller is believed; at 0 nobody is noticed over an answer, and silence is sent.",
+        ),
+        Figure("canceller_doubted", "counter", "Times the echo canceller had to be seen to work again."),
+        Figure(
+            "echo_path",
+            "counter",
+            "Changes of the echo's way while something was heard, by kind (drift: samples made up; jump; doubt).",
+            ("kind",),
+        ),
+        Figure("noise_dbfs", "gauge", "The room's steady noise at the microphone, its gain included, dBFS."),
         Figure("connections", "counter", "Connections that completed their setup."),
         Figure("reconnects", "counter", "Connections that had to be made again, by cause.", ("cause",)),
         Figure("turns", "counter", "Turns opened."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted
+from edge_agent.audio.bargein import NearEndDetector
+from edge_agent.audio.echo import Canceller, HalfDuplex, Trusted, open_canceller
 from edge_agent.audio.engine import AnswerEnded, AnswerStarted, Duplex, EngineEvent, Flushed, Level, Underrun
 from edge_agent.audio.filters import Decimator, Interpolator
 from edge_agent.audio.ring import CaptureRing
@@ -620,3 +622,45 @@ def test_the_echo_reference_is_told_right_what_the_loudspeaker_holds_also_of_blo
         engine.step(SILENT_MIC.copy(), 100.0 + number / 50, BLOCK, queued=BLOCK)
     assert len(told) > 10
     assert set(told[1:]) == {-BLOCK // 3 * 2}
+
+
+def test_the_figures_tell_whether_the_canceller_is_believed_and_what_became_of_the_echos_path() -> None:
+    ring = CaptureRing()
+    engine = Duplex(
+        block_frames=BLOCK,
+        ring=ring,
+        mic_gain_db=0.0,
+        mic_channel="left",
+        volume=100,
+        canceller=open_canceller("software"),
+        detector=NearEndDetector(lambda _: False),
+    )
+    bench = Bench(engine)
+    assert math.isnan(engine.counters["noise_dbfs"]), "nothing was heard yet"
+    engine.attend(True)
+    for seed in range(50):
+        bench.run(1, mic=loud_mic(seed=seed) // 100)
+    assert engine.counters["noise_dbfs"] == pytest.approx(-60 - 5, abs=1.5)  # a third of the band is left
+    assert engine.counters["canceller_trusted"] == 0
+    engine.play(noise(4 * 24_000, 1).tobytes())
+    for seed in range(100):
+        bench.run(1, mic=loud_mic(seed=seed) // 100)
+    assert engine.counters["canceller_trusted"] == 1
+    assert [engine.counters[name] for name in ("canceller_doubted", "echo_drift", "echo_jumps", "echo_doubts")] == [
+        0
+    ] * 4
+    engine.sound_lost()
+    bench.run(1)
+    engine.step(SILENT_MIC.copy(), bench.now, BLOCK, queued=5 * BLOCK)
+    assert engine.counters["canceller_trusted"] == 0
+    assert engine.counters["canceller_doubted"] == 1
+    engine.sound_lost()
+    engine.step(SILENT_MIC.copy(), bench.now, BLOCK, queued=5 * BLOCK)
+    assert engine.counters["echo_jumps"] == 1
+    assert engine.counters["canceller_doubted"] == 1, "it had not been believed again yet"
+
+
+def test_without_a_canceller_there_is_nothing_to_doubt() -> None:
+    engine, _ = duplex()
+    assert engine.counters["canceller_trusted"] == 1
+    assert math.isnan(engine.counters["noise_dbfs"])

@@ -137,11 +137,24 @@ canceller is believed after the start, three cases with these voices were looked
 """
 
 _TAIL = """
+## Reading it on a device
+
+`ctl metrics` tells how a real device stands ([control](control.md)):
+
+- `canceller_trusted` is 1 from one to three seconds into the first answer on, and again about a second after sound was
+  lost. Where it is 0 in the middle of answers, nobody can interrupt them.
+- `canceller_doubted_total` grows with every loss of sound and every change of the echo's way. More than a few an hour:
+  look at `xruns_total`, at other programs, at `audio.block_ms`.
+- `echo_path_total` of kind `jump` or `doubt`: what the loudspeaker holds changed, or seemed to, by up to 22 ms. A sound
+  server does that; the card itself (`alsa:...`) does not. Of kind `drift`: two clocks; one a second is 60 ppm.
+- `noise_dbfs`: speech must stand 8 dB over it to be noticed. Over -45, look for what hums beside the device.
+- `near_end_total`: a `suspected` without a `confirmed` is an answer that was lowered for nothing.
+
 ## What this does not say
 
 Voices are synthetic, rooms are boxes that nobody moves in, loudspeakers bend but do not rattle, and the twin's voice
 detector hears levels where the service's hears speech. Real figures come from real devices: calibrate one
-([calibrate](calibrate.md)), talk over it, and look at the metrics.
+([calibrate](calibrate.md)), talk over it, and look at the figures above.
 """
 
 
