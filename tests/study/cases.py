@@ -24,7 +24,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from acoustics import RATE_HZ, Sound, active_level, convolve, image_rir, level, pink, save_rir, speech
@@ -34,8 +34,21 @@ from edge_agent.audio.echopath import distort
 from edge_agent.audio.wavfile import resample, write_wav
 
 Half = Literal["training", "held-out"]
-Kind = Literal["interruption", "early", "reply", "silence", "television", "babble", "person", "word"]
-_KINDS: tuple[Kind, ...] = ("interruption", "early", "reply", "silence", "television", "babble", "person", "word")
+Kind = Literal[
+    "interruption",
+    "early",
+    "reply",
+    "silence",
+    "television",
+    "babble",
+    "person",
+    "word",
+    "over voices",
+    "answer over voices",
+    "voices begin",
+]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+Voices = Literal["", "television", "two people"]
 
 ANSWER_HZ = 24_000
 SER_DB = (0, -5, -10, -15, -20)
@@ -43,9 +56,18 @@ DELAY_MS = (20, 60, 120, 250)
 DISTORTION = (0.0, 0.3, 0.8)
 INTERRUPTIONS = {"training": 60, "held-out": 120}
 EARLY = {"training": 12, "held-out": 24}
+VOICES: tuple[Voices, ...] = ("television", "two people")
+UNDER_DB = (8, 12, 16, 20)
+"""How far other voices in the room are below the person who talks to the device, active level against active level."""
+OVER_VOICES = {"training": 48, "held-out": 48}
 REPLY_S = 60.0
-REPLIES = {"training": 30, "held-out": 30}
-"""Answers of a minute that nobody interrupts."""
+REPLIES = {"training": 36, "held-out": 36}
+"""Answers of a minute that nobody interrupts: half an hour of sound, pauses taken out."""
+VOICES_S = 14.0
+"""Other voices are heard this long before anybody talks to the device."""
+VOICES_BEGIN_S = 3.0
+"""Or they begin so long after the answer."""
+VOICES_END_S = 15.0
 
 ANSWER_DBFS = -22.0
 """Active level of an answer, as the service speaks."""
@@ -121,6 +143,7 @@ _WORDS: dict[Half, tuple[str, ...]] = {
         "All right, that will do for today.",
     ),
 }
+QUESTION = "What do you know about that?"
 WAKE_WORD = "Okay Nabu."
 _WAKE_VOICES = (
     *("en-us", "en-us+m1", "en-us+f3", "en-gb", "en-gb+m7", "en-gb+f4", "en-us+m5", "en-gb-scotland"),
@@ -141,6 +164,10 @@ _ROOMS: dict[Half, tuple[tuple[float, float, float], ...]] = {
     "held-out": ((3.0, 2.5, 2.4), (5.0, 4.1, 2.5), (7.4, 5.6, 3.0)),
 }
 _RT60_S = ((0.25, 0.40), (0.30, 0.50), (0.40, 0.60))  # small, middle and large room
+_WITH_VOICES = {"over voices", "answer over voices", "voices begin"}
+_ANSWERED = {"reply", "interruption", "early", *_WITH_VOICES}
+_VOICES_LOOP_S = 45.0  # after that the room hears them again
+_UNLIKE_DB = 3.0  # a sentence may be so much louder or softer than the next
 _WALL_M = 0.3  # nobody stands nearer than this to a wall
 
 
@@ -168,14 +195,17 @@ class Case:
     person_voice: str
     words: str
     seed: int
+    voices: Voices = ""
+    under_db: int = 0
 
     @property
     def name(self) -> str:
         """For messages: kind, number and what is hard about it."""
         jump = " jump" if self.jump_at_s is not None else ""
+        voices = f" {self.voices} {self.under_db} dB below" if self.voices else ""
         return (
             f"{self.half} {self.kind} {self.number}: SER {self.ser_db}, {self.delay_ms} ms, "
-            f"distortion {self.distortion:g}{jump}, {self.person_voice} over {self.answer_voice}"
+            f"distortion {self.distortion:g}{jump}{voices}, {self.person_voice} over {self.answer_voice}"
         )
 
 
@@ -184,16 +214,21 @@ class Scene:
     """What a case sounds like.
 
     `answer` is s16 (n,) at 24 kHz; `near` (n,) float32 at 48 kHz, as it reaches the microphone, from second 0 on.
-    `onset_s` is when the person becomes audible there (None: nobody speaks), `words_s` when they have finished.
+    `question` (n,) is alike: the same person, who asks what is answered. Other people and their television are in the
+    room's file, as part of its noise: they never rest. `onset_s` is when the person becomes audible there (None: nobody
+    speaks), `words_s` when they have finished.
     """
 
     room: Path
     answer: NDArray[np.int16]
     near: NDArray[np.float32]
+    question: NDArray[np.float32]
     seconds: float
     onset_s: float | None
     words_s: float | None
     noise_dbfs: float
+    before_s: float = 0.0
+    """The room is heard so long before anybody talks to the device."""
 
 
 def interruptions(half: Half) -> list[Case]:
@@ -215,6 +250,21 @@ def rooms_without_answer(half: Half) -> list[Case]:
     """What an open microphone hears after an answer: nothing, a television, other people, and somebody who speaks."""
     kinds: tuple[Kind, ...] = ("silence", "television", "babble", "person")
     return [_case(kind, half, number) for kind in kinds for number in range(4)]
+
+
+def over_voices(half: Half) -> list[Case]:
+    """People who talk over an answer in a room in which a television or two other people talk, SER 0 to -10 dB."""
+    return [_case("over voices", half, number) for number in range(OVER_VOICES[half])]
+
+
+def answers_over_voices(half: Half) -> list[Case]:
+    """Answers of a minute in such a room, while nobody talks to the device."""
+    return [_case("answer over voices", half, number) for number in range(OVER_VOICES[half] // 2)]
+
+
+def voices_begin(half: Half) -> list[Case]:
+    """Answers in whose midst a television is switched on, or two other people begin to talk."""
+    return [_case("voices begin", half, number) for number in range(OVER_VOICES[half] // 2)]
 
 
 def words(half: Half) -> list[Case]:
@@ -247,6 +297,8 @@ def build(case: Case, folder: Path) -> Scene:
     seconds = _seconds(case)
     near, onset, over = _near(case, to_person, seconds, rng)
     noise = pink(min(seconds, 20.0), dbfs=case.person_dbfs - case.snr_db, seed=case.seed)
+    if case.voices and case.kind != "voices begin":
+        noise = np.resize(noise, round(_VOICES_LOOP_S * RATE_HZ)) + _others(case)
     name = f"{case.half}-{case.kind}-{case.number}"
     save_rir(folder / f"{name}-rir.wav", to_loudspeaker)
     write_wav(folder / f"{name}-noise.wav", noise, RATE_HZ, bits=32)
@@ -259,13 +311,23 @@ def build(case: Case, folder: Path) -> Scene:
         f"distortion = {case.distortion}\ndrift_ppm = {case.drift_ppm}\n{jumps}"
     )
     pcm = np.rint(resample(answer.astype(np.float32), RATE_HZ, ANSWER_HZ) * 32_767).astype(np.int16)
-    return Scene(file, pcm, near.astype(np.float32), seconds, onset, over, case.person_dbfs - case.snr_db)
+    return Scene(
+        file,
+        pcm,
+        near.astype(np.float32),
+        _at_microphone(case, QUESTION, 165, to_person).astype(np.float32),
+        seconds,
+        onset,
+        over,
+        case.person_dbfs - case.snr_db,
+        VOICES_S if case.voices and case.kind != "voices begin" else 0.0,
+    )
 
 
 def _case(kind: Kind, half: Half, number: int) -> Case:
     seed = 300_000 * (half == "held-out") + 1_000 * _KINDS.index(kind) + number
     rng = np.random.default_rng(seed)
-    sers = SER_DB[:3] if kind == "early" else SER_DB
+    sers = SER_DB[:3] if kind in {"early", *_WITH_VOICES} else SER_DB
     ser = sers[number % len(sers)]
     row = number // len(sers)
     size = int(rng.integers(3))
@@ -274,12 +336,14 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
     onset = float(rng.uniform(0.35, 0.9) if kind == "early" else rng.uniform(2.2, 5.0))
     jumps = kind in {"interruption", "reply"} and number % 6 == 4
     voices = _VOICES[half]
+    others: Voices = VOICES[row // len(UNDER_DB) % len(VOICES)] if kind in _WITH_VOICES else ""
+    under = UNDER_DB[row % len(UNDER_DB)] if others else 0
     return Case(
         kind=kind,
         half=half,
         number=number,
         ser_db=ser,
-        delay_ms=DELAY_MS[row % len(DELAY_MS)],
+        delay_ms=DELAY_MS[(row + number if others else row) % len(DELAY_MS)],
         distortion=DISTORTION[row // len(DELAY_MS) % len(DISTORTION)],
         room_m=_ROOMS[half][size],
         rt60_s=float(rng.uniform(low, high)),
@@ -287,7 +351,7 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
         person_m=min(float(rng.uniform(0.7, 2.5)), _reach_m(_ROOMS[half][size])),
         loudspeaker_hz=float(rng.choice([200, 300, 450])),
         person_dbfs=person,
-        snr_db=float(rng.uniform(10, 25)),
+        snr_db=under + float(rng.uniform(5, 15)) if others else float(rng.uniform(10, 25)),
         drift_ppm=50.0 if number % 4 == 3 else 0.0,
         jump_at_s=(float(rng.uniform(20, 40)) if kind == "reply" else onset - float(rng.uniform(0.6, 1.4)))
         if jumps
@@ -297,6 +361,8 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
         person_voice=str(rng.choice(voices["person"])),
         words=str(rng.choice(_WORDS[half])),
         seed=seed,
+        voices=others,
+        under_db=under,
     )
 
 
@@ -307,8 +373,10 @@ def _reach_m(room_m: tuple[float, float, float]) -> float:
 
 def _seconds(case: Case) -> float:
     match case.kind:
-        case "reply":
+        case "reply" | "answer over voices":
             return REPLY_S
+        case "voices begin":
+            return VOICES_END_S
         case "silence" | "television" | "babble" | "person":
             return FOLLOW_UP_S
     return case.onset_s + AFTER_S
@@ -348,7 +416,7 @@ def _small(response: Sound, cut_hz: float) -> Sound:
 def _answer(case: Case, rng: np.random.Generator) -> Sound:
     """Return the answer at 48 kHz: all sentences of the half in some order, with pauses, as long as the case needs."""
     pieces: list[Sound] = []
-    wanted = _seconds(case) if case.kind in {"reply", "interruption", "early"} else 10.0  # for the echo's level
+    wanted = _seconds(case) if case.kind in _ANSWERED else 10.0  # for the echo's level
     texts = list(_ANSWERS[case.half])
     while sum(map(len, pieces)) < wanted * RATE_HZ:
         rng.shuffle(texts)
@@ -364,7 +432,11 @@ def _near(
 ) -> tuple[Sound, float | None, float | None]:
     """Return what people and television give to the microphone, when the person begins, and when they are done."""
     near = np.zeros(round(seconds * RATE_HZ))
-    if case.kind in {"reply", "silence"}:
+    if case.kind in {"reply", "silence", "answer over voices"}:
+        return near, None, None
+    if case.kind == "voices begin":
+        first = round(VOICES_BEGIN_S * RATE_HZ)
+        near[first:] = _others(case)[: len(near) - first]
         return near, None, None
     if case.kind == "television":
         _fill(near, [_talk(case, to_person, seconds, rng)], case.person_dbfs - rng.uniform(6, 14))
@@ -372,9 +444,9 @@ def _near(
     if case.kind == "babble":
         _fill(near, [_talk(case, to_person, seconds, rng) for _ in range(4)], case.person_dbfs - rng.uniform(6, 14))
         return near, None, None
-    said = _said(case.words, case.person_voice, int(rng.integers(150, 185)), -26.0)
-    heard = convolve(np.append(said, np.zeros(len(to_person))), to_person)
-    heard *= 10 ** ((case.person_dbfs - active_level(heard)) / 20)
+    wpm = int(rng.integers(150, 185))
+    said = _said(case.words, case.person_voice, wpm, -26.0)
+    heard = _at_microphone(case, case.words, wpm, to_person)
     if case.kind == "person":
         _fill(near, [_talk(case, to_person, seconds, rng)], case.person_dbfs - 14)
         begins = 20.0
@@ -384,6 +456,13 @@ def _near(
     piece = heard[: len(near) - first]
     near[first : first + len(piece)] += piece
     return near, begins + audible_s(piece, case.person_dbfs), begins + len(said) / RATE_HZ
+
+
+def _at_microphone(case: Case, text: str, wpm: int, to_person: Sound) -> Sound:
+    """Return what the person says as the microphone hears it, with its reverberation."""
+    said = _said(text, case.person_voice, wpm, -26.0)
+    heard = convolve(np.append(said, np.zeros(len(to_person))), to_person)
+    return heard * 10 ** ((case.person_dbfs - active_level(heard)) / 20)
 
 
 def audible_s(heard: Sound, dbfs: float) -> float:
@@ -404,6 +483,28 @@ def _talk(case: Case, response: Sound, seconds: float, rng: np.random.Generator)
         pieces.append(np.zeros(int(RATE_HZ * rng.uniform(0.1, 0.5))))
     shift = int(rng.integers(RATE_HZ * 3))
     return convolve(np.roll(np.concatenate(pieces)[: round(seconds * RATE_HZ)], shift), response)
+
+
+def _others(case: Case) -> Sound:
+    """Return what a television, or two other people, say all the while, with hardly a pause, now louder, now softer."""
+    rng = np.random.default_rng([case.seed, 11])
+    other: Half = "training" if case.half == "held-out" else "held-out"
+    names = rng.choice(_VOICES[other]["answer"], 3 if case.voices == "television" else 2, replace=False)
+    size = np.asarray(case.room_m)
+    places = [rng.uniform(_WALL_M, size - _WALL_M) for _ in names]
+    microphone = rng.uniform(0.3, 0.7, 3) * size
+    if case.voices == "television":
+        places = places[:1] * len(names)
+    pieces: list[Sound] = []
+    while sum(map(len, pieces)) < _VOICES_LOOP_S * RATE_HZ:
+        number = int(rng.integers(len(names)))
+        text = str(rng.choice(str(rng.choice(_ANSWERS[other])).split(". ")))
+        said = _said(text, str(names[number]), int(rng.integers(150, 190)), -26.0)
+        heard = convolve(said, _response(case, places[number], microphone))
+        pieces.append(heard * 10 ** ((rng.uniform(-_UNLIKE_DB, _UNLIKE_DB) - active_level(heard) - 26.0) / 20))
+        pieces.append(np.zeros(int(RATE_HZ * rng.uniform(0.1, 0.6))))
+    whole = np.concatenate(pieces)[: round(_VOICES_LOOP_S * RATE_HZ)]
+    return whole * 10 ** ((case.person_dbfs - case.under_db - active_level(whole)) / 20)
 
 
 def _fill(near: Sound, voices: list[Sound], dbfs: float) -> None:

@@ -2,21 +2,24 @@
 
     run = talk(scene, folder)
 
-The person taps, asks something, and the twin answers with the scene's answer. From its first sample on the loudspeaker
-the scene's time runs: who interrupts does so at their moment. The twin has a voice detector of its own, which may find
-that somebody speaks over the answer and say `interrupted`; the device's policy and the service's work side by side, as
-they do in a kitchen. The marks are those of `loop`, in the scene's time.
+The person taps, asks something, as loud as they will interrupt, and the twin answers with the scene's answer. From its
+first sample on the loudspeaker the scene's time runs: who interrupts does so at their moment. The twin has a voice
+detector of its own, which may find that somebody speaks over the answer and say `interrupted`; the device's policy and
+the service's work side by side, as they do in a kitchen. The marks are those of `loop`, in the scene's time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import math
 import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
-from acoustics import RATE_HZ, speech
+from acoustics import RATE_HZ
 from numpy.typing import NDArray
 from study.cases import ANSWER_HZ, Scene
 from study.loop import BEGIN_S, Mark, Run, as_heard, marks
@@ -26,15 +29,17 @@ from virtual.room import RoomAir
 
 from edge_agent.audio.engine import AnswerStarted, Duplex, EngineEvent, Step
 from edge_agent.simulator import Rule, Say, Script, Twin, When
+from edge_agent.simulator.detector import Detector, Edge
 
-QUESTION = "What do you know about that?"
 FIRST_S = 6
 """What a device that has spoken before has said."""
-QUESTION_DBFS = -14.0
-"""Louder than anybody speaks over an answer, so that a service can hear this alone."""
-DEAF_DBFS = -22.0
+ASKED_DB = 5.0
 OVER_NOISE_DB = 7.0
-"""The twin's detector hears levels, the service's hears speech: its threshold is kept above the room's noise."""
+"""So far above the room's noise is what the service takes for speech: a question, and what is said over an answer."""
+ON_ITS_WAY_S = 0.1
+"""Between what is said and the service."""
+
+_ANSWER_WITHIN_S = 20.0
 
 
 def talk(scene: Scene, folder: Path, *, hears: bool, spoken_before: bool = True) -> Run:
@@ -48,19 +53,22 @@ def talk(scene: Scene, folder: Path, *, hears: bool, spoken_before: bool = True)
         spoken_before: the device has answered something else in this room; False: it was just switched on, and does not
             believe its canceller yet.
     """
-    with mock.patch.dict(os.environ, XDG_STATE_HOME=str(folder / "state")):
-        return run_virtual(_story(scene, folder, _question(), hears=hears, spoken_before=spoken_before))
+    hearing = _Hearing(scene, over_answers=hears)
+    with (
+        mock.patch.dict(os.environ, XDG_STATE_HOME=str(folder / "state")),
+        mock.patch("edge_agent.simulator.session.Detector", functools.partial(_Detector, hearing)),
+    ):
+        return run_virtual(_story(scene, folder, hearing, spoken_before=spoken_before))
 
 
-async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hears: bool, spoken_before: bool) -> Run:
+async def _story(scene: Scene, folder: Path, hearing: _Hearing, *, spoken_before: bool) -> Run:
     clock = asyncio.get_running_loop().time
     said = [scene.answer[: FIRST_S * ANSWER_HZ], scene.answer] if spoken_before else [scene.answer]
     script = Script(
         rules=(
             *(Rule(when=When(nth=n), steps=(Say(sound=one.tobytes()),)) for n, one in enumerate(said, 1)),
             Rule(steps=()),
-        ),
-        vad_threshold_dbfs=max(-45.0, scene.noise_dbfs + OVER_NOISE_DB) if hears else DEAF_DBFS,
+        )
     )
     air = RoomAir(scene.room)
     run = Run(scene.seconds, onset_s=scene.onset_s, words_s=scene.words_s)
@@ -76,14 +84,17 @@ async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hear
         ) as device,
     ):
         watch = _Watch(device.agent.talk.engine)
+        await asyncio.sleep(scene.before_s)
         await device.tap()
         await device.until(state="listening")
         for before in [True] * (len(said) - 1) + [False]:
             watch.began = None
-            air.speak(asked, at=device.now + 0.3)
+            asked_at = air.speak(scene.question, at=device.now + 0.3)
+            hearing.asked(until=asked_at + len(scene.question) / RATE_HZ + ON_ITS_WAY_S)
             while watch.began is None:
-                assert device.now < 1_090.0, device.told(twin.sessions)
+                assert device.now < asked_at + _ANSWER_WITHIN_S, device.told(twin.sessions)
                 await asyncio.sleep(0.005)
+            hearing.answered()
             if before:
                 await device.until(state="listening")
         assert watch.began is not None
@@ -101,6 +112,45 @@ async def _story(scene: Scene, folder: Path, asked: NDArray[np.float32], *, hear
         run.microphone = as_heard(record.microphone[first:])
         run.near, run.loudspeaker = as_heard(record.near[first:]), as_heard(record.loudspeaker[first:])
     return run
+
+
+class _Hearing:
+    """What the service takes for speech: whoever asks, and, if it listens `over_answers`, whoever talks over one.
+
+    The twin's detector hears levels where the service's hears speech: it is told when the question ends.
+    """
+
+    def __init__(self, scene: Scene, *, over_answers: bool) -> None:
+        self._asked = scene.noise_dbfs + ASKED_DB
+        self._over = max(-45.0, scene.noise_dbfs + OVER_NOISE_DB) if over_answers else math.inf
+        self._until: float | None = None
+
+    def asked(self, *, until: float) -> None:
+        """Somebody asks, until that time on the loop's clock."""
+        self._until = until
+
+    def answered(self) -> None:
+        """The answer is heard."""
+        self._until = None
+
+    @property
+    def dbfs(self) -> float:
+        """From which level on there is speech."""
+        if self._until is None:
+            return self._over
+        return self._asked if asyncio.get_running_loop().time() < self._until else math.inf
+
+
+class _Detector(Detector):
+    """The twin's, with a threshold that depends on what is going on."""
+
+    def __init__(self, hearing: _Hearing, **wanted: Any) -> None:
+        super().__init__(**wanted)
+        self._hearing = hearing
+
+    def feed(self, pcm: bytes) -> list[Edge]:
+        self._threshold = self._hearing.dbfs
+        return super().feed(pcm)
 
 
 class _Watch:
@@ -131,9 +181,3 @@ def _from(sound: NDArray[np.int16], starts_s: float, rate: int) -> NDArray[np.in
     """Return sound that starts at `starts_s` so that it starts at 0."""
     lead = round(starts_s * rate)
     return np.append(np.zeros(lead, np.int16), sound) if lead > 0 else sound[-lead:]
-
-
-def _question() -> NDArray[np.float32]:
-    """Return what opens the conversation, 48 kHz; before an event loop runs, since another program speaks it."""
-    said = speech(QUESTION, voice="en-us+m3", dbfs=QUESTION_DBFS)
-    return np.append(said, np.zeros(RATE_HZ // 10)).astype(np.float32)

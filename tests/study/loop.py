@@ -43,6 +43,10 @@ HEARD_HZ = 16_000
 BLOCK_MS = 20
 LEAD_S = 2.0
 """The room is heard this long before second 0, while nobody listens: the detector learns what its background is."""
+TAP_S = 0.3
+"""Somebody calls the device so long before they ask."""
+PAUSE_S = 0.9
+"""From the question to second 0: the service finds the pause, and thinks."""
 ATTEND_S = 15.0
 """After so long somebody listens to a room in which nothing is played."""
 BEGIN_S = 0.1
@@ -136,20 +140,22 @@ class Bench:
         canceller: Canceller | None = None,
         wake: WakeSpotter | None = None,
     ) -> None:
-        self.now = -LEAD_S
+        lead_s = LEAD_S + scene.before_s + len(scene.question) / RATE_HZ
+        self.now = self.began = -lead_s
         self.record = RoomRecord()
         self.run = Run(scene.seconds, onset_s=scene.onset_s, words_s=scene.words_s)
         self._room = Room(
             read_room(scene.room),
             name="study",
-            epoch=-LEAD_S,
+            epoch=self.began,
             clock=self._time,
             sleep=_never,
             listener=self.record.take,
         )
-        self._room.say(scene.near, LEAD_S)
+        self._room.say(scene.near, lead_s)
+        self._room.say(scene.question, lead_s - PAUSE_S - len(scene.question) / RATE_HZ)
         self._microphone, self._loudspeaker = self._room.microphone(), self._room.loudspeaker()
-        self.ring = CaptureRing(scene.seconds + LEAD_S + 1.0)
+        self.ring = CaptureRing(scene.seconds + lead_s + 1.0)
         self.engine = Duplex(
             block_frames=_BLOCK,
             ring=self.ring,
@@ -186,7 +192,7 @@ class Bench:
         self._microphone.close()
         self._loudspeaker.close()
         run, record = self.run, self.record
-        lead = round(LEAD_S * RATE_HZ)
+        lead = round(-self.began * RATE_HZ)
         run.clean = np.frombuffer(self.ring.read(lead // 3, self.ring.written), "<i2")
         run.microphone, run.near = as_heard(record.microphone[lead:]), as_heard(record.near[lead:])
         run.loudspeaker = as_heard(record.loudspeaker[lead:])
@@ -202,8 +208,9 @@ def play(scene: Scene, *, build: Callable[[Scene], Bench] = Bench) -> Run:
     `build` makes the engine and its room.
     """
     bench = build(scene)
+    bench.wait(-PAUSE_S - len(scene.question) / RATE_HZ - TAP_S)
+    bench.engine.attend(True, careful=False)
     bench.wait(0.0)
-    bench.engine.attend(True)
     begin: float | None = BEGIN_S
     at = 0
     while bench.now < scene.seconds:

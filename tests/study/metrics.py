@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from acoustics import active
 from numpy.typing import NDArray
 from study.loop import HEARD_HZ, Run
 
@@ -17,6 +18,8 @@ WINDOW_S = 0.3
 """ERLE is taken in windows of this length in which the answer sounds and nobody speaks."""
 ERLE_S = 30.0
 CONVERGED_DB = 15.0
+ACTIVE_S = 0.02
+"""Frames by which sound is told from pauses."""
 WITHIN_S = 1.5
 """An interruption that has not stopped the answer by then has failed."""
 
@@ -25,6 +28,7 @@ _HOP = 256
 _CANCELLER_S = 0.02  # the longest delay that a canceller adds
 _STARTS_S = 1.0
 _FLOOR = 1e-6
+_JUMPED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,19 @@ def false_alarms(run: Run, kind: str, *, first_second: bool = False) -> int:
     return sum(mark.kind == kind and 0 <= mark.at < until for mark in run.marks)
 
 
+def ducks_after(run: Run, jump_at_s: float | None) -> int:
+    """Return how many of the false ducks came within two seconds of a jump of the echo path."""
+    if jump_at_s is None:
+        return 0
+    until = run.seconds if run.onset_s is None else run.onset_s
+    return sum(mark.kind == "duck" and 0 <= mark.at - jump_at_s < _JUMPED_S and mark.at < until for mark in run.marks)
+
+
 def quiet_minutes(run: Run) -> float:
-    """Return for how long the answer was played and nobody spoke, minutes."""
-    return (run.seconds if run.onset_s is None else run.onset_s) / 60
+    """Return for how long the loudspeaker sounded and nobody spoke, minutes; pauses are no sound."""
+    until = run.seconds if run.onset_s is None else run.onset_s
+    played = run.loudspeaker[: round(until * HEARD_HZ)]
+    return float(np.count_nonzero(active(played, HEARD_HZ))) * ACTIVE_S / 60
 
 
 def erle(run: Run) -> list[tuple[float, float]]:

@@ -5,17 +5,29 @@ write(results, Path("docs"))        # sound.md, pictures/sound-*.png
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from study.cases import DELAY_MS, DISTORTION, SER_DB, Case
+from study.cases import (
+    DELAY_MS,
+    DISTORTION,
+    SER_DB,
+    UNDER_DB,
+    VOICES,
+    VOICES_BEGIN_S,
+    VOICES_END_S,
+    Case,
+)
 from study.loop import HEARD_HZ, Run
 from study.metrics import CONVERGED_DB, WINDOW_S, WITHIN_S
 from study.run import Outcome, Results, Way, is_wake_word
 
 TARGET_SER_DB = -10
+SOFTER_DB = 12
+"""Other voices so far below the person are to stop nothing."""
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#999999"  # Okabe and Ito
 _SIZE_IN = (8.0, 3.6)
 
@@ -43,6 +55,11 @@ def at_least(outcomes: Iterable[Outcome], ser_db: int = TARGET_SER_DB) -> list[O
 def per_minute(outcomes: Sequence[Outcome], count: Callable[[Outcome], int]) -> float:
     """Return how often something happened per minute of answer that nobody talked over."""
     return sum(map(count, outcomes)) / sum(one.minutes for one in outcomes)
+
+
+def convergence(outcomes: Iterable[Outcome]) -> list[float]:
+    """Return when each canceller had learned its room, seconds; infinite where it never did."""
+    return [math.inf if one.converged_s is None else one.converged_s for one in outcomes]
 
 
 def write(results: Results, docs: Path) -> None:
@@ -95,6 +112,8 @@ def page(results: Results) -> str:
         "![Time to the lowered answer and to silence](pictures/sound-latency.png)\n",
         "## The device alone\n",
         _false_table(results),
+        "## Where a television runs, or others talk\n",
+        _beside_others(results),
         "## Device and service together\n",
         _together(results),
         "## The echo canceller\n",
@@ -116,8 +135,15 @@ _HEAD = """# How well it is interrupted: the sound study
 
 How the device behaves when somebody talks over its answer, measured in closed loop: the whole daemon in virtual time,
 in a [room](room.md) in which what it plays comes back, distorted and late, under a person and noise, with the Live API
-twin as service. When it lowers its answer, the echo falls; when it stops, the echo ends. This page and its pictures are
-written by `EDGE_AGENT_WRITE_SOUND=1 python -m pytest -m study tests/study`, which also holds the targets.
+twin as service. When it lowers its answer, the echo falls; when it stops, the echo ends. Two sections come from the
+sound engine alone, in the same rooms: who is listened to after an answer, and the wake word. This page and its pictures
+are written by `EDGE_AGENT_WRITE_SOUND=1 python -m pytest -m study tests/study`, which also holds the targets.
+"""
+
+_BESIDE_OTHERS = """The device knows how loud the voices are that did not talk to it, and how loud whoever asked was.
+A voice over the answer must stand out from the former or come near the latter. What it cannot know: a voice that is as
+loud as the person is a person; and others who begin only while it speaks are no background yet.
+
 """
 
 _TIMES = """Times run from the moment the person is audible at the microphone until the loudspeaker has followed:
@@ -222,7 +248,67 @@ def _false_table(results: Results) -> str:
             ("", "minutes", "false stops", "of them in the first second", "lowered a minute", "in the first second"),
             rows,
         )
-        + "\nA lowered answer comes back after 0.6 s.\n"
+        + "\nMinutes are those in which the loudspeaker sounds, pauses taken out. A lowered answer "
+        f"comes back after 0.6 s. {_why_lowered(results)}\n"
+    )
+
+
+def _why_lowered(results: Results) -> str:
+    """Return what the false ducks before interruptions come from."""
+    before = results.of("alone", "interruption")
+    jumped = [one for one in before if one.case.jump_at_s is not None]
+    return (
+        f"Before an interruption it is lowered more often: of {sum(one.false_ducks for one in before)} times "
+        f"{sum(one.jump_ducks for one in before)} follow within 2 s on an echo path that has just grown longer, which "
+        f"happens {len(jumped)} times in those {sum(one.minutes for one in before):.0f} minutes and "
+        f"{sum(one.case.jump_at_s is not None for one in results.of('alone', 'reply'))} times in the answers of a "
+        f"minute, and {sum(one.early_ducks for one in before)} fall into the first second, of which there are "
+        f"{len(before)}."
+    )
+
+
+def _beside_others(results: Results) -> str:
+    over, quiet = results.of("alone", "over voices"), results.of("alone", "answer over voices")
+    begun = results.of("alone", "voices begin")
+    softer = [one for one in begun if one.case.under_db >= SOFTER_DB]
+    rows = []
+    for voices in VOICES:
+        for under in UNDER_DB:
+            some, alone = (
+                [one for one in part if (one.case.voices, one.case.under_db) == (voices, under)]
+                for part in (over, quiet)
+            )
+            rows.append(
+                (
+                    f"{voices}, {under} dB below",
+                    f"{sum(map(_stopped, some))} of {len(some)}",
+                    _ms(np.median(ducks(some))),
+                    _ms(np.median(stops(some))),
+                    f"{per_minute(alone, lambda one: one.false_stops):.1f}",
+                    f"{per_minute(alone, lambda one: one.false_ducks):.1f}",
+                )
+            )
+    return (
+        "Other voices all the while, from before the question on: a television, or two people who talk to each other. "
+        "Their active level is so far below that of the person who talks to the device, at the microphone; single "
+        "sentences are up to 3 dB louder or softer. SER 0 to -10 dB. Interruptions on the left; on the right "
+        f"{sum(one.minutes for one in quiet):.0f} minutes of answers that nobody wants to stop.\n\n"
+        + _table(
+            (
+                "",
+                "stopped within 1.5 s",
+                "lowered, median",
+                "silent, median",
+                "false stops a minute",
+                "lowered a minute",
+            ),
+            rows,
+        )
+        + "\n"
+        + _BESIDE_OTHERS
+        + f"Of {len(begun)} answers in whose midst such voices begin (8 to 20 dB below, for "
+        f"{VOICES_END_S - VOICES_BEGIN_S:g} s), {sum(one.false_stops > 0 for one in begun)} are stopped by them; of "
+        f"those 12 dB and more below, {sum(one.false_stops > 0 for one in softer)} of {len(softer)}.\n"
     )
 
 
@@ -240,28 +326,33 @@ def _together(results: Results) -> str:
 def _canceller(results: Results) -> str:
     rows = []
     for ser in SER_DB:
-        some = [one for one in results.of("fresh", "reply") if one.case.ser_db == ser]
+        some = [one for one in results.of("alone", "reply") if one.case.ser_db == ser]
         late = [db for one in some for at, db in one.erle if at > 6]
-        first = [one.converged_s for one in some if one.converged_s is not None]
+        learned = convergence(some)
         rows.append(
             (
                 f"{ser} dB",
                 f"{np.median(late):.0f} dB",
                 f"{np.quantile(late, 0.1):.0f} dB",
-                _soon(float(np.median(first))) if first else "-",
-                f"{len(first)} of {len(some)}",
+                _soon(float(np.median(learned))),
+                f"{sum(map(math.isinf, learned))} of {len(some)}",
             )
         )
     return (
         "Echo return loss enhancement (ERLE): microphone over what the canceller leaves, in windows of 0.3 s in which "
-        f"the full answer plays alone, after 6 s of the first answer. Converged: {CONVERGED_DB:g} dB for a second. "
-        "Where the echo is faint, the room's noise is what is left, so the figure is smaller there.\n\n"
-        + _table(("SER", "ERLE, median", "tenth percentile", "converged after", "converged"), rows)
+        "the full answer plays alone, from its sixth second on. What microphone and loudspeaker did is the daemon's "
+        "doing; the canceller measured is another of the same kind that begins with the answer and hears all of it, so "
+        "that neither an earlier answer nor a pause makes it look better. "
+        f"Converged: {CONVERGED_DB:g} dB for a second. Where the echo is faint, the room's noise is what is left, so "
+        "the figure is smaller there, and who never gets to 15 dB counts as never converged.\n\n"
+        + _table(("SER", "ERLE, median", "tenth percentile", "converged after, median", "never converged"), rows)
         + "\n![ERLE over time](pictures/sound-erle.png)\n"
     )
 
 
 def _soon(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "never"
     return f"{seconds:.1f} s" if seconds > 0 else f"under {WINDOW_S:g} s"
 
 
@@ -297,7 +388,8 @@ def _follow_up(results: Results) -> str:
         rows.append((name, f"{100 * np.mean([one.sent for one in some]):.0f} %"))
     people = results.of("room", "person")
     return (
-        "A room in which nothing is played, heard for 15 s before anybody listens, then for 25 s: the share of time in "
+        "From the sound engine alone, without the rest of the daemon. A room in which nothing is played, heard "
+        "for 15 s before anybody listens, then for 25 s: the share of time in "
         "which the device finds that somebody speaks to it, so that sound would go up.\n\n"
         + _table(("what is heard", "sent"), rows)
         + "\n"
@@ -324,6 +416,7 @@ def _wake(results: Results) -> str:
             )
         )
     return (
+        "From the sound engine alone, without the rest of the daemon. "
         '`okay_nabu` at sensitivity 0.5 behind the canceller; near misses are sentences such as "Okay, now book a '
         'table for two". Over an answer, barge-in lowers and stops it while the word is spoken.\n\n'
         + _table(("", "heard", "near misses that woke it"), rows)
@@ -383,7 +476,7 @@ def _draw_erle(results: Results, file: Path) -> None:
     axes = figure.subplots()
     for ser, colour in zip((0, -10, -20), (_GREEN, _BLUE, _ORANGE), strict=True):
         found: dict[int, list[float]] = {}
-        for one in results.of("fresh", "reply"):
+        for one in results.of("alone", "reply"):
             if one.case.ser_db == ser:
                 for at, db in one.erle:
                     found.setdefault(int(at), []).append(db)

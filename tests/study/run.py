@@ -22,11 +22,14 @@ from study.cases import (
     Case,
     Half,
     Scene,
+    answers_over_voices,
     build,
     early,
     interruptions,
+    over_voices,
     replies,
     rooms_without_answer,
+    voices_begin,
     words,
 )
 from study.daemon import talk
@@ -46,11 +49,16 @@ class Outcome:
     case: Case
     way: Way
     minutes: float = 0.0
+    """In which the loudspeaker sounded and nobody talked to the device."""
     yielding: metrics.Yielding | None = None
+    silences: int = 0
+    """How often the answer was stopped from the moment on in which the person is audible."""
     false_stops: int = 0
     false_ducks: int = 0
     early_stops: int = 0
     early_ducks: int = 0
+    jump_ducks: int = 0
+    """Within two seconds of a longer echo path."""
     by_service: int = 0
     """How often the service interrupted an answer although nobody spoke."""
     erle: tuple[tuple[float, float], ...] = ()
@@ -78,7 +86,14 @@ class Results:
 def study(half: Half, folder: Path, *, workers: int) -> Results:
     """Compute everything; takes about ten minutes of processor time."""
     spoken = interruptions(half)
-    answered = [*replies(half), *spoken, *early(half)]
+    answered = [
+        *replies(half),
+        *spoken,
+        *early(half),
+        *over_voices(half),
+        *answers_over_voices(half),
+        *voices_begin(half),
+    ]
     jobs: list[tuple[Way, Case]] = [
         *(("alone", case) for case in answered),
         *(("fresh", case) for case in [*replies(half)[::3], *early(half)]),
@@ -125,7 +140,7 @@ def is_wake_word(case: Case) -> bool:
 
 
 def _outcome(case: Case, way: Way, run: Run) -> Outcome:
-    windows = metrics.erle(run) if way == "fresh" and case.kind == "reply" else []
+    windows = metrics.erle(run) if way == "alone" and case.kind == "reply" else []
     after = over = None
     silent = next((mark.heard for mark in run.marks if mark.kind == "silence"), None)
     if run.onset_s is not None and run.words_s is not None and silent is not None and silent >= run.onset_s:
@@ -137,10 +152,12 @@ def _outcome(case: Case, way: Way, run: Run) -> Outcome:
         way,
         minutes=metrics.quiet_minutes(run),
         yielding=metrics.yielding(run) if run.onset_s is not None else None,
+        silences=sum(mark.kind == "silence" and mark.at >= until for mark in run.marks),
         false_stops=metrics.false_alarms(run, "stop"),
         false_ducks=metrics.false_alarms(run, "duck"),
         early_stops=metrics.false_alarms(run, "stop", first_second=True),
         early_ducks=metrics.false_alarms(run, "duck", first_second=True),
+        jump_ducks=metrics.ducks_after(run, case.jump_at_s),
         by_service=sum(mark.kind == "interrupted" and mark.at < until for mark in run.marks),
         erle=tuple(windows),
         converged_s=metrics.converged_s(windows),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study.report import at_least, ducks, per_minute, share_stopped, stops, write
+from study.report import SOFTER_DB, at_least, convergence, ducks, per_minute, share_stopped, stops, write
 from study.run import Results, is_wake_word, study
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,6 +34,14 @@ def test_people_who_talk_over_an_answer_stop_it(results: Results) -> None:
     assert share_stopped(at_least(results.of("together", "interruption"))) >= 0.9
 
 
+def test_an_answer_falls_silent_once_whoever_is_first(results: Results) -> None:
+    stopped = [
+        one for one in results.of("together", "interruption") if one.yielding and one.yielding.stop_s is not None
+    ]
+    assert len(stopped) >= 72
+    assert {one.silences for one in stopped} == {1}
+
+
 def test_the_answer_yields_at_once(results: Results) -> None:
     near = at_least(results.of("alone", "interruption"))
     assert np.median(ducks(near)) <= 0.220
@@ -51,15 +59,28 @@ def test_the_device_does_not_interrupt_itself(results: Results) -> None:
     assert per_minute(at_least(results.of("alone", "interruption", "reply")), lambda one: one.false_stops) <= 0.1
 
 
+def test_other_voices_in_the_room_stop_no_answer_and_a_person_over_them_does(results: Results) -> None:
+    over, quiet = (
+        [one for one in results.of("alone", kind) if one.case.under_db >= SOFTER_DB]
+        for kind in ("over voices", "answer over voices")
+    )
+    assert share_stopped(over) >= 0.9
+    assert np.median(ducks(over)) <= 0.250
+    assert np.median(stops(over)) <= 0.550
+    assert sum(one.minutes for one in quiet) >= 15
+    assert per_minute(quiet, lambda one: one.false_stops) <= 0.1
+
+
 def test_the_service_does_not_hear_the_device(results: Results) -> None:
     replies = results.of("together", "reply")
     assert sum(one.by_service for one in replies) <= 1
 
 
 def test_the_canceller_holds_the_echo_down(results: Results) -> None:
-    loud = [one for one in results.of("fresh", "reply") if one.case.ser_db <= -10]
+    loud = [one for one in results.of("alone", "reply") if one.case.ser_db <= -10]
+    assert len(loud) >= 20
     assert np.median([db for one in loud for at, db in one.erle if at > 6]) >= 25
-    assert np.median([one.converged_s for one in loud if one.converged_s is not None]) <= 1.0
+    assert np.median(convergence(loud)) <= 1.0
 
 
 def test_what_is_said_after_the_answer_has_stopped_arrives_whole(results: Results) -> None:
@@ -70,7 +91,7 @@ def test_what_is_said_after_the_answer_has_stopped_arrives_whole(results: Result
 
 def test_silence_and_television_are_not_sent(results: Results) -> None:
     assert np.mean([one.sent for one in results.of("room", "silence")]) <= 0.02
-    assert np.mean([one.sent for one in results.of("room", "television")]) <= 0.35
+    assert np.mean([one.sent for one in results.of("room", "television", "babble")]) <= 0.05
     assert all(one.found for one in results.of("room", "person"))
 
 

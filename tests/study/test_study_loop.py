@@ -8,8 +8,19 @@ from pathlib import Path
 import numpy as np
 from acoustics import active_level
 from study import metrics
-from study.cases import Case, Half, build, early, interruptions, replies, rooms_without_answer, words
-from study.loop import Mark, Run, play
+from study.cases import (
+    Case,
+    Half,
+    answers_over_voices,
+    build,
+    early,
+    interruptions,
+    over_voices,
+    replies,
+    rooms_without_answer,
+    words,
+)
+from study.loop import HEARD_HZ, Mark, Run, play
 from study.run import measure
 
 
@@ -34,6 +45,15 @@ def test_an_answer_yields_to_a_person_and_what_they_say_goes_up_whole(tmp_path: 
 
 def test_the_service_may_be_first_and_there_is_one_silence(tmp_path: Path) -> None:
     outcome = measure("together", case(), tmp_path)
+    assert outcome.yielding is not None
+    assert outcome.yielding.stop_s is not None
+    assert outcome.silences == 1
+
+
+def test_a_television_does_not_stop_an_answer_and_a_person_does(tmp_path: Path) -> None:
+    room = next(one for one in over_voices("training") if (one.ser_db, one.under_db) == (-5, 12))
+    outcome = measure("alone", room, tmp_path)
+    assert outcome.false_stops == 0
     assert outcome.yielding is not None
     assert outcome.yielding.stop_s is not None
 
@@ -68,7 +88,11 @@ def test_the_halves_share_nothing_and_every_condition_is_there() -> None:
     assert {combinations.count(one) for one in combinations} == {2}
     assert len(set(combinations)) == 60
     assert sum(one.jump_at_s is not None for one in held_out) == 20
-    assert len(replies("held-out")) == 30
+    assert len(replies("held-out")) == 36
+    for beside in (over_voices("held-out"), answers_over_voices("held-out")):
+        rooms = [(one.ser_db, one.voices, one.under_db) for one in beside]
+        assert len(set(rooms)) == 24
+        assert {rooms.count(one) for one in rooms} == {len(rooms) // 24}
     assert len(early("held-out")) == 24
     assert {one.kind for one in rooms_without_answer("held-out")} == {"silence", "television", "babble", "person"}
     assert len(words("held-out")) == 72
@@ -94,6 +118,19 @@ def test_times_are_counted_from_the_person_and_false_alarms_before() -> None:
     assert metrics.yielding(late) == metrics.Yielding(None, None)
 
 
+def test_minutes_of_answer_are_those_in_which_it_sounds() -> None:
+    sound = np.zeros(10 * HEARD_HZ, np.int16)
+    sound[2 * HEARD_HZ : 8 * HEARD_HZ] = 3_000
+    assert abs(metrics.quiet_minutes(Run(10.0, loudspeaker=sound)) * 60 - 6.0) < 0.1
+    assert abs(metrics.quiet_minutes(Run(10.0, loudspeaker=sound, onset_s=5.0)) * 60 - 3.0) < 0.1
+
+
+def test_an_echo_path_that_jumps_accounts_for_a_duck_soon_after() -> None:
+    run = Run(10.0, marks=[Mark("duck", 1.0, 1.0), Mark("duck", 5.5, 5.5), Mark("duck", 8.0, 8.0)])
+    assert metrics.ducks_after(run, 5.0) == 1
+    assert metrics.ducks_after(run, None) == 0
+
+
 def test_a_follow_up_counts_what_would_be_sent() -> None:
     run = Run(40.0, marks=[Mark("voice", 10.0, 10.0), Mark("pause", 20.0, 20.0), Mark("voice", 35.0, 35.0)])
     assert abs(metrics.follow_up(run, 15.0) - 10 / 25) < 1e-9
@@ -102,7 +139,7 @@ def test_a_follow_up_counts_what_would_be_sent() -> None:
 def test_there_is_a_place_for_everybody() -> None:
     halves: tuple[Half, ...] = ("training", "held-out")
     for half in halves:
-        people = [*interruptions(half), *early(half), *rooms_without_answer(half), *words(half)]
+        people = [*interruptions(half), *early(half), *over_voices(half), *rooms_without_answer(half), *words(half)]
         for one in people:
             length, width, _ = one.room_m
             assert 0.7 <= one.person_m < np.hypot(0.7 * length - 0.3, 0.7 * width - 0.3), one.name
