@@ -304,6 +304,8 @@ class NearEnd:
         if self._reference.jumps != jumps:
             loud = loud or self._canceller is not None  # the reference has a hole there, and the room has none
         self._since_sound = 0 if loud else self._since_sound + count
+        if not loud:
+            self.trust.rest(count)
         return far, loud
 
     def _start_anew(self) -> None:

@@ -11,9 +11,9 @@ speech; at the latest after `LEARN_MOST_S`, for what is left then is not the can
 loud as the room's noise; an echo softer than that has never been a trouble.
 
 A canceller that has worked before knows the room: where sound was lost, AEC3 lets the answer through for 0.6 s and is
-as good as before then. So after a doubt `SETTLE_S` teaches nothing, and `AGAIN_S` without a rest is enough, or
-`AGAIN_MOST_S` in all. A doubt while it is being earned begins the settling anew, and nothing else: what was lost
-every few seconds would never be over otherwise. Pure.
+as good as before then. So the `SETTLE_S` after a doubt teach nothing, and `AGAIN_S` without a rest is enough, or
+`AGAIN_MOST_S` in all. A doubt while it is being earned begins the settling anew, but not the count in all: where
+something is lost every few seconds it would never end. Pure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Trust:
         """Times it had to be earned anew."""
         self._wanted_s, self._most_s = LEARN_S, LEARN_MOST_S
         self._lesson = self._clean = 0  # samples of the device's speech so far; of the last ones nothing was left
-        self._settling = 0  # samples of it that teach nothing
+        self._settling = 0  # samples that teach nothing
 
     def doubt(self) -> None:
         """Earn it anew."""
@@ -55,12 +55,16 @@ class Trust:
         self._clean = 0
         self._settling = round(SETTLE_S * RATE)
 
+    def rest(self, count: int) -> None:
+        """Let `count` samples pass in which the device made no sound."""
+        self._settling = max(0, self._settling - count)
+
     def hear(self, far: NDArray[np.int16], clean: NDArray[np.int16], *, noise_dbfs: float) -> None:
         """Judge by what the loudspeaker played (n,) and what the canceller left of the microphone (n,)."""
-        if self.given or _power(far) < _SPOKEN:
-            return
         if self._settling > 0:
-            self._settling -= len(far)
+            self.rest(len(far))
+            return
+        if self.given or _power(far) < _SPOKEN:
             return
         self._lesson += len(far)
         quiet = _power(clean) < max(_LEFT, 10 ** ((noise_dbfs + _NOISE_DB) / 10))

@@ -72,6 +72,13 @@ def test_slips_that_never_end_do_not_keep_it_away_for_ever(every_s: float) -> No
     assert someone_talks > 0
 
 
+def test_what_was_lost_while_the_device_was_silent_is_settled_when_it_speaks() -> None:
+    trust = earned()
+    trust.doubt()
+    trust.rest(round(SETTLE_S * RATE))
+    assert hear(trust, 9.0) == pytest.approx(AGAIN_S, abs=0.04)
+
+
 def test_where_it_was_never_earned_a_slip_does_not_make_it_easier() -> None:
     trust = Trust()
     hear(trust, 0.5)
