@@ -223,7 +223,7 @@ def test_a_day_of_talk_leaves_nothing_behind(tmp_path: Path, where: str, caplog:
         async with Twin(
             Script(rules=rules, go_away_after_s=600.0, go_away_left_s=30.0),
             clock=clock,
-            limits=Limits(audio_s=5.0, marks=200, images=1),
+            limits=Limits(audio_s=1.0, marks=50, images=1),  # nor is what it notes
         ) as twin:
             twin.sessions = Recent()
             twin._handles.KEPT = 16  # its memory is not what is looked at

@@ -70,7 +70,7 @@ class Air:
     """What is between a device and the people around it.
 
     Args:
-        keep: keep what was played; a day of it would fill the memory.
+        keep: keep what was played and remember what was said; a day of it would fill the memory.
     """
 
     def __init__(self, *, keep: bool = True) -> None:
@@ -103,7 +103,8 @@ class Air:
             seed = self._seed
         utterance = Utterance(seed, begins, seconds)
         frame = max(0, round((begins - self._epoch) * RATE_HZ))
-        self._said.append((frame, (utterance.sound * np.float64(2**31)).astype(np.int32)))
+        sound = utterance.sound if self._keep else spoken.__wrapped__(seconds, seed)
+        self._said.append((frame, (sound * np.float64(2**31)).astype(np.int32)))
         return utterance
 
     def fill(self, block: NDArray[np.int32], position: int) -> None:
