@@ -1,11 +1,17 @@
-"""The whole device on real PyAudio: a private sound server is the room, the daemon a process of its own."""
+"""The whole device on real PyAudio: a private sound server is the room, the daemon a process of its own.
+
+Daemon and sound server run at the priority that `systemd/edge-agent.service` gives the daemon, where root allows it:
+the server stands for a sound card and for air, which do not stumble because a machine has something else to do.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ import numpy as np
 import pytest
 from acoustics import level, speech
 from harness import coded_noise, find, pcm, s16, steps
+from numpy.typing import NDArray
 from scenarios.parlour import answer
 
 from edge_agent.audio.wavfile import read_wav, write_wav
@@ -22,8 +29,26 @@ from edge_agent.simulator import Hear, Say, SyncTwin
 
 RATE = 16_000
 TURN_S = 60.0
+NICE = -10  # as in systemd/edge-agent.service
 
 pytestmark = [pytest.mark.sound, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@contextlib.contextmanager
+def in_a_room() -> Iterator[SoundServer]:
+    """Start a sound server; what this thread starts in it runs at the service's priority, as the server does."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        with SoundServer() as room:
+            assert room._server is not None
+            for thread in Path(f"/proc/{room._server.pid}/task").iterdir():  # it has put itself back to the usual one
+                with contextlib.suppress(PermissionError):
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), NICE)
+            yield room
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 def until(socket: Path, **wanted: Any) -> dict[str, Any]:
@@ -53,7 +78,7 @@ def test_sixty_seconds_of_speech_arrive_whole_and_the_answer_is_heard(tmp_path: 
         "[panel]\npins = 'mock'\n[conversation]\nmax_turn_s = 120\n"
         f"[control]\nsocket = '{socket}'\n"
     )
-    with SoundServer() as room:
+    with in_a_room() as room:
         environment = {**os.environ, **room.env, "XDG_STATE_HOME": str(tmp_path / "state")}
         command = [sys.executable, "-m", "edge_agent", "run", "--config", str(tmp_path / "config.toml")]
         process = subprocess.Popen(command, env=environment)
@@ -116,7 +141,7 @@ def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_who_ins
         "echo = 'software'\n[panel]\npins = 'mock'\n"
         f"[control]\nsocket = '{socket}'\n"
     )
-    with SoundServer() as room:
+    with in_a_room() as room:
         pcms = Path(room.env["ALSA_CONFIG_PATH"])
         server = room.env["PULSE_SERVER"]
         pcms.write_text(
@@ -138,7 +163,9 @@ def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_who_ins
             status = call(socket, {"do": "status"})
             alone = pcm(twin.sessions[0].audio[begun:])
             figures = call(socket, {"do": "metrics"})["figures"]
-            assert status["state"] == "speaking", "it interrupted itself"
+            told = f"{status['xruns']} xruns; {figures.get('near_end')}; {figures.get('interruptions')}"
+            loud = [round(at / 10, 1) for at, dbfs in enumerate(_levels(alone)) if dbfs > -45]
+            assert status["state"] == "speaking", f"it, or the service, heard itself; loud at {loud} s; {told}"
             assert not figures.get("interruptions")
             assert figures.get("near_end", {}).get("confirmed", 0) == 0
             began, tries = time.monotonic(), 0
@@ -153,11 +180,15 @@ def test_the_device_hears_itself_at_full_level_for_a_minute_and_a_person_who_ins
 
     assert sum(figures.get("interruptions", {}).values()) == 1, "the person was not heard"
     assert len(alone) / RATE > ALONE_S - 2.0, "what goes up goes up continuously"
-    pieces = alone[: len(alone) // 1_600 * 1_600].reshape(-1, 1_600)
-    left = [level(piece) for piece in pieces]
+    left = _levels(alone)
     assert float(np.median(left)) < -60
     assert float(np.percentile(left, 99)) < -45, "nothing in it that a service takes for speech"
     print(  # noqa: T201
         f"left of an echo at -22 dBFS: {np.median(left):.0f} dBFS, at most {max(left):.0f}; stopped when the "
         f"person had said it {tries} times, {took:.1f} s; {status['xruns']} xruns"
     )
+
+
+def _levels(heard: NDArray[np.float64]) -> list[float]:
+    """Return the level of each tenth of a second, dBFS."""
+    return [level(piece) for piece in heard[: len(heard) // 1_600 * 1_600].reshape(-1, 1_600)]
