@@ -23,17 +23,17 @@ class AnsweringRules(Steps):
         if event.ms <= 0:
             self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
             return
-        talking = self._hushed or (self.rules.manual and self._turn is not None)
+        talking = self._attention.hushed or (self.rules.manual and self._turn is not None)
         if self._answer.arrived(event.ms / 1000, self._now, talking=talking):
             self._sign_of_life()
             self._line.worked()
-            self._asked.clear()
+            self._question.written.clear()
             self._out.append(do.Play())
 
     def _answer_progress(self, _event: ev.AnswerProgress) -> None:
         self._sign_of_life()
         if self.rules.local_voice:
-            self._last_sound = self._now
+            self._attention.last_sound = self._now
         self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
 
     def _answer_generated(self, _event: ev.AnswerGenerated) -> None:
@@ -42,18 +42,20 @@ class AnsweringRules(Steps):
 
     def _answer_done(self, event: ev.AnswerDone) -> None:
         answer = self._answer
-        self._unanswered_since = None
+        self._question.unanswered_since = None
         if not answer.turn_over(self._now, idle=event.idle or not self.in_conversation):
             return
         self._sign_of_life()
-        self._last_sound = self._now
+        self._attention.last_sound = self._now
         if answer.sounding:
             self._play_out()
         elif answer.working or answer.calls:
             return
         elif self._ending is not None:
             self._finish("ended", "goodbye")
-        elif answer.awaited and self._line.up and self._unsent_since is None:  # else it is the end of something older
+        elif (
+            answer.awaited and self._line.up and self._question.unsent_since is None
+        ):  # else it is the end of something older
             if event.refused:
                 self._no_answer("the service would not answer this", "refused")
             elif event.waits:
@@ -70,24 +72,24 @@ class AnsweringRules(Steps):
 
     def _interrupted(self, _event: ev.Interrupted) -> None:
         self._ending = None
-        self._listen_after = False
-        self._listening_since = self._last_sound = self._fell_quiet_at = self._now
-        self._unanswered_since = None
+        self._attention.listen_after = False
+        self._attention.listening_since = self._attention.last_sound = self._attention.fell_quiet_at = self._now
+        self._question.unanswered_since = None
         if self._answer.sounding:
             self._flush("voice")
-            if self.rules.local_voice and self._asked_aloud and self._turn is None:
+            if self.rules.local_voice and self._attention.aloud and self._turn is None:
                 self._listen_on("interrupted", again=True)
         else:
             self._answer.drop_rest(self._now)
 
     def _heard(self, _event: ev.Heard) -> None:
-        late = self._now - self._fell_quiet_at < LATE_CAPTION_S or self._answer.sounding
-        self._last_sound = self._now
-        self._question_heard = True
-        self._heard_at = self._now
-        asked = self._turn is not None or self._unmet
-        if asked and self._minds_voices() and not (late or self._doubted or self._hushed):
-            self._unanswered_since = self._now
+        late = self._now - self._attention.fell_quiet_at < LATE_CAPTION_S or self._answer.sounding
+        self._attention.last_sound = self._now
+        self._question.understood = True
+        self._attention.heard_at = self._now
+        asked = self._turn is not None or self._question.unmet
+        if asked and self._minds_voices() and not (late or self._question.doubted or self._attention.hushed):
+            self._question.unanswered_since = self._now
 
     def _tools_called(self, event: ev.ToolsCalled) -> None:
         self._sign_of_life()
@@ -99,7 +101,7 @@ class AnsweringRules(Steps):
         self._answer.calls = max(0, self._answer.calls - event.count)
         self._answer.blocking = max(0, self._answer.blocking - event.blocking)
         self._answer.progress(self._now, after_sign_s(self.rules.answer_timeout_s))
-        self._last_sound = self._now
+        self._attention.last_sound = self._now
         if self._ending is not None:
             self._ending = self._now + FAREWELL_S
 
@@ -116,7 +118,7 @@ class AnsweringRules(Steps):
         rung = None
         if answer.awaited:
             known = self.rules.nudges and self._line.snapshot
-            retell = resend or (self.rules.nudges and self._question_heard)
+            retell = resend or (self.rules.nudges and self._question.understood)
             rung = next_rung(self.rung, nudge=self.rules.nudges, resend=resend or known, retell=retell)
         if rung is None:
             self._no_answer("no answer came")
@@ -131,8 +133,8 @@ class AnsweringRules(Steps):
             return
         if rung is Rung.REOPEN and self._line.snapshot and self.rules.nudges:
             # The handle came after the question: who resumes by it need not be told the question twice.
-            self._asked.clear()
-            self._question_at = -math.inf
+            self._question.written.clear()
+            self._question.asked_at = -math.inf
             self._out.append(do.Settle())
         else:
             self._ask_again()
@@ -146,12 +148,12 @@ class AnsweringRules(Steps):
         A model may keep silent when it was not meant, so this is tried once, until it has answered again; and not at
         all for a voice that nobody had asked for, which may be the television's.
         """
-        self._unanswered_since = None
-        if not self._bidden:
+        self._question.unanswered_since = None
+        if not self._attention.bidden:
             return
         if self._turn is None:
-            self._unsent_since = self._now  # it goes out once more
-        self._doubted = True
+            self._question.unsent_since = self._now  # it goes out once more
+        self._question.doubted = True
         self._out.append(do.Report("healing", "reopen"))
         self._change_line()
 

@@ -1,7 +1,8 @@
 """The facts of a conversation and what follows from them.
 
-A few plain facts are kept (the open turn, the `Line`, the `Answer`, what waits to be said, faults, mute) and the state
-is derived from them in one place, so that facts and state cannot disagree. Nothing here changes a fact.
+A few plain facts are kept (the open turn, the `Attention` of the room, the `Question`, the `Answer`, the `Line`, what
+waits `ToTell`, faults, mute) and the state is derived from them in one place, so that facts and state cannot disagree.
+Nothing here changes a fact.
 """
 
 from __future__ import annotations
@@ -12,58 +13,29 @@ from dataclasses import dataclass
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation.answer import Answer
+from edge_agent.conversation.attention import BIDDEN, Attention, Ear, Turn
 from edge_agent.conversation.healing import Rung
-from edge_agent.conversation.line import PATIENCE_S, Line
+from edge_agent.conversation.line import Line
 from edge_agent.conversation.moves import State
+from edge_agent.conversation.question import Question
 from edge_agent.conversation.rules import BLOCKING, BREATH_S, OF_THE_LINE, SNAPSHOT_S, Rules
+from edge_agent.conversation.to_tell import ToTell
 from edge_agent.errors import Fault
 
 
 @dataclass(slots=True)
-class Turn:
-    """The open turn; `held` while the button that opened it may still end it by its release."""
+class Button:
+    """The button, or the handset: `down_since` when it went down, None while it is up."""
 
-    number: int
-    opened_at: float
-    held: bool
-    most_s: float | None = None
-    """It ends by itself after this; None: as the rules say."""
-    bidden: bool = True
-    """False: a voice opened it that nobody had asked the device to listen for."""
-
-
-@dataclass(slots=True)
-class Ear:
-    """The device listens by itself for a voice until `until`; nothing is sent.
-
-    `by`: wake, tap, asked (the device asked something), answer (it goes on listening after one).
-    """
-
-    by: str
-    sample: int | None
-    until: float
-    cue_at: float | None = None
-    """When the cue is due that tells that the device listens; None: it was played, or none is wanted."""
-
-
-@dataclass(slots=True)
-class Announcement:
-    """A text to be spoken at the next quiet moment; `listen`: and the person heard afterwards."""
-
-    text: str
-    listen: bool
-
-
-BIDDEN = frozenset({"wake", "tap"})
-"""Why the device listens where somebody has asked it to."""
+    down_since: float | None = None
+    may_be_long: bool = False
+    """Held long enough it ends the conversation."""
 
 
 class Facts:
     """See the module's docstring; `rules` may be replaced at any time."""
 
-    def __init__(  # noqa: PLR0915  one line for each fact
-        self, rules: Rules, *, muted: bool, jitter: Callable[[], float], known_until: float
-    ) -> None:
+    def __init__(self, rules: Rules, *, muted: bool, jitter: Callable[[], float], known_until: float) -> None:
         self.rules = rules
         self.state = State.STARTING
         self.why = "starting"
@@ -76,61 +48,29 @@ class Facts:
         self._now = 0.0
         self._out: list[do.Action] = []
         self._started = False
-        self._line = Line(jitter)
-        self._answer = Answer()
         self._turn: Turn | None = None
-        self._bidden = True
-        """Of the open turn, or the last one."""
-        self._heeded_at = 0.0
-        """When somebody last had an answer, or was asked to speak."""
         self._ear: Ear | None = None
-        self._wake_owed = False
-        """What came of the last wake word is still to be told."""
-        self._voice = False
-        self._voice_over_at = 0.0
-        self._asked_aloud = False
-        self._unmet = False
-        """Nothing at all has come of what was said last."""
-        self._follow_up = False
-        """An answer was heard; the device listens on as soon as the model has nothing more to do."""
-        self._unbidden_at = -math.inf
-        """When somebody began to speak whom nobody had asked: over an answer, or after one."""
-        self._hushed = False
-        """Somebody said stop: what the service still says is not heard until it is asked something new."""
-        self._announcing = False
-        """What sounds, or is to sound, is an announcement: whoever talks on does not mean it."""
-        self._question_at = 0.0
-        self._question_heard = False
-        self._unsent_since: float | None = None
-        """Since when what was asked last, aloud or in writing, may not yet be written to the line."""
-        self._speech_unsent = False
-        """Some of that may be speech of a turn that is closed."""
-        self._texts: list[str] = []
-        self._asked: list[str] = []
-        self._announcements: list[Announcement] = []
-        self._listen_after = False
-        self._notices: list[str] = []
-        self._lost_speech = False
+        self._attention = Attention()
+        self._question = Question()
+        self._answer = Answer()
+        self._line = Line(jitter)
+        self._failure: tuple[Fault, str] | None = None
+        """Why the line could not be opened the last time."""
+        self._held_back = False
+        """Microphone sound is dropped, as the service would close the connection for it."""
+        self._to_tell = ToTell()
+        self._button = Button()
         self._ringing = False
         self._spent = False
-        self._held_back = False
-        self._failure: tuple[Fault, str] | None = None
-        self._ending: float | None = None
+        """A budget is used up."""
         self._begun_at: float | None = None
+        """When the conversation began; None: there is none."""
+        self._ending: float | None = None
+        """When it ends because the model wished it, at the latest."""
         self._known_until = known_until
-        self._last_sound = 0.0
-        self._listening_since = 0.0
-        self._fell_quiet_at = -math.inf
-        """When the last answer was over, or stopped."""
-        self._unanswered_since: float | None = None
-        self._heard_at = -math.inf
-        self._doubted = False
         self._not_before = 0
         self._fresh_since = 0.0
-        self._unsaid: list[Fault] = []
-        self._slow = False
-        self._down_since: float | None = None
-        self._may_long_press = False
+        """No pre-roll reaches back before this capture sample, or this time: an earlier turn, a mute, its own voice."""
 
     @property
     def turn_open(self) -> bool:
@@ -144,7 +84,7 @@ class Facts:
         if deaf or not self._minds_voices() or not self.in_conversation:
             return False
         if self._answer.sounding:
-            return self.rules.interruptible and not self._announcing
+            return self.rules.interruptible and not self._attention.announcing
         return self._turn is not None or self._ear is not None
 
     @property
@@ -165,7 +105,7 @@ class Facts:
     @property
     def asking(self) -> bool:
         """True on an open line while what was asked may not yet have been written to its end."""
-        return self._line.up and self._unsent_since is not None
+        return self._line.up and self._question.unsent_since is not None
 
     @property
     def ringing(self) -> bool:
@@ -174,8 +114,8 @@ class Facts:
 
     @property
     def resendable(self) -> bool:
-        """What was asked last can be sent again: a text, or speech young enough."""
-        return bool(self._asked or self._texts) or self._now - self._question_at < PATIENCE_S
+        """What was asked last can be sent again."""
+        return self._question.resendable(self._now)
 
     @property
     def fault(self) -> Fault | None:
@@ -198,7 +138,7 @@ class Facts:
             return State.STARTING
         if self._answer.sounding:
             return State.SPEAKING
-        waits = self._texts or self._answer.pending or self._owed_to_the_line() or self._understood()
+        waits = self._question.texts or self._answer.pending or self._owed_to_the_line() or self._understood()
         if self._turn is not None or self._ear is not None or waits:
             return self._busy()
         if any(fault in self.faults for fault in BLOCKING):
@@ -216,7 +156,7 @@ class Facts:
 
     def _quiet(self) -> bool:
         """Nothing sounds, nothing is waited for, and no turn is open but that of a microphone that is always open."""
-        if self._answer.sounding or self._answer.pending or self._texts or self._owed_to_the_line():
+        if self._answer.sounding or self._answer.pending or self._question.texts or self._owed_to_the_line():
             return False
         return not self._understood() and (self._turn is None or not (self.rules.manual or self.rules.local_voice))
 
@@ -225,7 +165,7 @@ class Facts:
         if self._ear is not None and self._ear.by != "answer":
             return self._ear.until
         talking = self._turn is not None and not self.rules.manual
-        return self._heard_at + BREATH_S if talking else -math.inf
+        return self._attention.heard_at + BREATH_S if talking else -math.inf
 
     def _calm(self) -> bool:
         """Nobody would notice if the connection were changed for another."""
@@ -245,31 +185,31 @@ class Facts:
 
     def _understood(self) -> bool:
         """What was said is over and was understood, and nothing has come of it yet."""
-        return self.rules.local_voice and self._turn is None and self._unanswered_since is not None
+        return self.rules.local_voice and self._turn is None and self._question.unanswered_since is not None
 
     def _needs_line(self) -> bool:
-        waits = self._answer.awaited or bool(self._texts) or self._owed_to_the_line() or self._understood()
+        waits = self._answer.awaited or bool(self._question.texts) or self._owed_to_the_line() or self._understood()
         return self._turn is not None or waits
 
     def _spoke_to_the_line(self) -> bool:
         """What waits for the line was spoken."""
-        waits = self._unsent_since is not None or self._answer.awaited
-        return self._turn is not None or (waits and not self._asked and not self._texts)
+        waits = self._question.unsent_since is not None or self._answer.awaited
+        return self._turn is not None or (waits and not self._question.written and not self._question.texts)
 
     def _owed_an_answer(self) -> bool:
         return self._answer.pending or (self._answer.arriving and not self._answer.stopped)
 
     def _owed_to_the_line(self) -> bool:
         """What was asked may still wait to be sent, or an announcement for its connection."""
-        return self._unsent_since is not None or self._awaits_line()
+        return self._question.unsent_since is not None or self._awaits_line()
 
     def _deaf(self) -> bool:
         """Nobody could be heard after an announcement: the device is muted, or its handset lies on the hook."""
-        return self.muted or (self.rules.hook and self._down_since is None)
+        return self.muted or (self.rules.hook and self._button.down_since is None)
 
     def _awaits_line(self) -> bool:
         """An announcement waits for the connection that its answer needs."""
-        return self._line.wanted_since is not None and any(one.listen for one in self._announcements)
+        return self._line.wanted_since is not None and any(one.listen for one in self._to_tell.announcements)
 
     def _line_faulty(self) -> bool:
         return any(fault in self.faults for fault in OF_THE_LINE)
@@ -289,4 +229,4 @@ class Facts:
             return None
         if line.snapshot or not self.in_conversation or line.degraded:
             return self._now
-        return min(self._last_sound + SNAPSHOT_S, line.leave_by - 0.5)
+        return min(self._attention.last_sound + SNAPSHOT_S, line.leave_by - 0.5)

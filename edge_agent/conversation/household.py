@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.facts import Announcement
 from edge_agent.conversation.line import Link
 from edge_agent.conversation.rules import SETTLED_BY_TRYING
 from edge_agent.conversation.steps import Steps
+from edge_agent.conversation.to_tell import Announcement
 from edge_agent.errors import Fault
 
 ANNOUNCE = "Say exactly these words to the person, in their own language and as they stand, and nothing else: {text}"
@@ -35,7 +35,7 @@ class HouseholdRules(Steps):
         self._clear(event.fault)
 
     def _announced(self, event: ev.Announced) -> None:
-        self._announcements.append(Announcement(event.text, event.listen))
+        self._to_tell.announcements.append(Announcement(event.text, event.listen))
 
     def _alarm_rings(self, event: ev.AlarmRings) -> None:
         self._ringing = True
@@ -46,8 +46,8 @@ class HouseholdRules(Steps):
         self._ringing = False
 
     def _budget_low(self, _event: ev.BudgetLow) -> None:
-        if "budget low" not in self._notices:
-            self._notices.append("budget low")
+        if "budget low" not in self._to_tell.notices:
+            self._to_tell.notices.append("budget low")
 
     def _budget_spent(self, event: ev.BudgetSpent) -> None:
         self._spent = True
@@ -74,28 +74,28 @@ class HouseholdRules(Steps):
             self._disconnect()  # a line that was opened ahead costs data
         if self._listener_free_at() > self._now:
             return
-        for notice in self._notices:
+        for notice in self._to_tell.notices:
             self._signal(notice)
-        if "speech lost" in self._notices and self.rules.local_voice and self._asked_aloud:
+        if "speech lost" in self._to_tell.notices and self.rules.local_voice and self._attention.aloud:
             self._listen_on("speech lost", again=True)
-        self._notices.clear()
-        while self._announcements and self._quiet() and not self._answer.arriving:
+        self._to_tell.notices.clear()
+        while self._to_tell.announcements and self._quiet() and not self._answer.arriving:
             self._announce()
 
     def _announce(self) -> None:
         """Take the first announcement to where it is spoken, or leave it and open a line for it."""
-        first = self._announcements[0]
+        first = self._to_tell.announcements[0]
         if self._line.up and not self._spent and not self.rules.continuous:
-            del self._announcements[0]
+            del self._to_tell.announcements[0]
             self._begin()
-            self._texts.append(ANNOUNCE.format(text=first.text))
-            self._listen_after = first.listen and not self._deaf()
-            self._announcing = not first.listen
+            self._question.texts.append(ANNOUNCE.format(text=first.text))
+            self._attention.listen_after = first.listen and not self._deaf()
+            self._attention.announcing = not first.listen
             self._send_texts()
         elif first.listen and not (self._deaf() or self.rules.continuous or self.faults.keys() & NO_USE):
             self._begin()
             self._need_line()
             self._line.wanted_since = self._line.wanted_since or self._now
         else:
-            del self._announcements[0]
+            del self._to_tell.announcements[0]
             self._out.append(do.Announce(first.text))

@@ -21,18 +21,18 @@ class LifelineRules(Steps):
             self._clear(fault)
         self._out.append(do.Report("connection", _how(event)))
         if not self.in_conversation:
-            if not (self._prewarms() or self._announcements):
+            if not (self._prewarms() or self._to_tell.announcements):
                 self._disconnect()
             return
-        if self._lost_speech:
-            self._lost_speech = False
-            self._notices.append("speech lost")
+        if self._to_tell.lost_speech:
+            self._to_tell.lost_speech = False
+            self._to_tell.notices.append("speech lost")
         self._line.known = True
-        if self._answer.awaited or self._unsent_since is not None:
-            self._unsent_since = self._now
+        if self._answer.awaited or self._question.unsent_since is not None:
+            self._question.unsent_since = self._now
             self._answer.due = self._now + UNSENT_S
-        if self._unanswered_since is not None:
-            self._unanswered_since = self._now
+        if self._question.unanswered_since is not None:
+            self._question.unanswered_since = self._now
         self._send_texts()
         if self.rung is not Rung.NONE and not self.resendable:
             if event.retold or self.rung is Rung.REOPEN:
@@ -50,15 +50,15 @@ class LifelineRules(Steps):
             self._refused(event.fault or Fault.SERVICE, event.text)
             return
         self._failure = None if event.fault is None else (event.fault, event.text)
-        if self._unmet and self._turn is None and self.resendable:
-            self._unsent_since = self._now  # whether the service has heard it nobody knows
+        if self._question.unmet and self._turn is None and self.resendable:
+            self._question.unsent_since = self._now  # whether the service has heard it nobody knows
         if event.fault is not None and event.fault in OF_THE_LINE:
             self._note(event.fault, event.text)
         if self._needs_line():
             self._line.wanted_since = self._line.wanted_since or self._now
         else:
             self._out.append(do.Settle())  # nobody waits for an answer to what was sent
-        if self.in_conversation or self._prewarms() or self._line_faulty() or self._announcements:
+        if self.in_conversation or self._prewarms() or self._line_faulty() or self._to_tell.announcements:
             self._line.retry(self._now, wait_s=event.wait_s)
 
     def _line_leaving(self, event: ev.LineLeaving) -> None:
@@ -76,13 +76,13 @@ class LifelineRules(Steps):
         if self._turn is None:
             self._signal("slow line")
         elif self.rules.manual:
-            self._slow = True
+            self._to_tell.slow_line = True
         else:
             self._close_turn(None, "slow line")
             self._signal("slow line")
 
     def _question_sent(self, _event: ev.QuestionSent) -> None:
-        self._unsent_since = None
+        self._question.unsent_since = None
         if self._ear is not None and self._ear.by == "answer":
             self._ear.until = max(self._ear.until, self._follow_up_until())
         if self._answer.awaited:  # a model that only works on takes its time
@@ -94,7 +94,7 @@ class LifelineRules(Steps):
         self._line.leave(0.0, self._now)
 
     def _line_too_late(self) -> None:
-        self._lost_speech = self._lost_speech or self._spoke_to_the_line()
+        self._to_tell.lost_speech = self._to_tell.lost_speech or self._spoke_to_the_line()
         self._drop_input("the line did not come back in time; what was said has been dropped")
         fault, text = self._failure or (Fault.NETWORK, "the service could not be reached")
         self._note(fault, text)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.facts import BIDDEN
+from edge_agent.conversation.attention import BIDDEN
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.rules import HUSH_S, SAMPLE_RATE, STOP_RUN_S, WAKE_RUN_S, WAKE_S
 from edge_agent.conversation.steps import Steps
@@ -28,7 +28,7 @@ class ListeningRules(Steps):
     """See the module's docstring."""
 
     def _wake_heard(self, event: ev.WakeHeard) -> None:
-        self._wake_owed = True
+        self._attention.wake_owed = True
         if self.muted:
             self._wake_came("muted")
         elif self._hushed_alarm():
@@ -44,11 +44,11 @@ class ListeningRules(Steps):
         if self._turn is None:
             self._talk(event.sample, by="wake", ear_s=WAKE_S)
         else:
-            self._listening_since = self._last_sound = self._now
+            self._attention.listening_since = self._attention.last_sound = self._now
 
     def _stop_heard(self, event: ev.StopHeard) -> None:
         """An alarm ends, or else what the device says and its listening; the conversation may be gone on with."""
-        self._wake_owed = True
+        self._attention.wake_owed = True
         if self.muted:
             self._wake_came("muted")
         elif self._hushed_alarm():
@@ -69,10 +69,10 @@ class ListeningRules(Steps):
         self._not_before = max(self._not_before, sample)
         self._void("stop")
         self._answer.superseded(self._now)
-        self._asked.clear()
+        self._question.written.clear()
         self.rung = Rung.NONE
-        self._asked_aloud = self._follow_up = False
-        self._hushed = True
+        self._attention.aloud = self._attention.follow_up = False
+        self._attention.hushed = True
         if not sounding:
             self._signal("turn closed")
 
@@ -80,19 +80,19 @@ class ListeningRules(Steps):
         if self.muted or not self._minds_voices() or Fault.MICROPHONE in self.faults:
             return
         if not self._answer.sounding:  # over a cue or a prompt
-            self._voice = True
+            self._attention.voice = True
             self._hear_voice(event.sample)
             return
-        if self._announcing or not self.rules.interruptible:
+        if self._attention.announcing or not self.rules.interruptible:
             return
-        self._voice = True
+        self._attention.voice = True
         self._ending = None
-        self._listen_after = False
-        self._unanswered_since = None
-        self._listening_since = self._unbidden_at = self._now
+        self._attention.listen_after = False
+        self._question.unanswered_since = None
+        self._attention.listening_since = self._attention.unbidden_at = self._now
         self._flush("near-end")
         if self._turn is not None:
-            self._unmet = self.rules.local_voice
+            self._question.unmet = self.rules.local_voice
         elif self._may_hear():
             self._open_turn(event.sample, None, quietly=True)
         if self._turn is not None:
@@ -100,13 +100,13 @@ class ListeningRules(Steps):
 
     def _voice_started(self, event: ev.VoiceStarted) -> None:
         if not self.muted:
-            self._voice = True
+            self._attention.voice = True
             self._hear_voice(event.sample)
 
     def _voice_ended(self, _event: ev.VoiceEnded) -> None:
-        if self._voice:
-            self._voice = False
-            self._voice_over_at = self._now
+        if self._attention.voice:
+            self._attention.voice = False
+            self._attention.voice_over_at = self._now
             if self._turn is None:
                 self._listen_again()
 
@@ -115,10 +115,10 @@ class ListeningRules(Steps):
 
         A cue, a prompt or the end of an answer may just have sounded: what was kept back for it was the person's.
         """
-        self._last_sound = self._now
+        self._attention.last_sound = self._now
         if self.rules.local_voice:
             self._ending = None
-        self._asked_aloud = self._asked_aloud or self._turn is not None
+        self._attention.aloud = self._attention.aloud or self._turn is not None
         ear = self._ear
         if ear is None or self._turn is not None or not self._may_hear():
             return
@@ -126,7 +126,7 @@ class ListeningRules(Steps):
             sample = min(sample, ear.sample)
         bidden = ear.by in BIDDEN
         if not bidden:
-            self._unbidden_at = self._now
+            self._attention.unbidden_at = self._now
         self._open_turn(sample, None, quietly=True, bidden=bidden)
         self._reveal(sample)
 
@@ -143,7 +143,7 @@ class ListeningRules(Steps):
             return True
         if self._turn is None:
             return self._ear is not None
-        return self._now - self._unbidden_at < STOP_RUN_S
+        return self._now - self._attention.unbidden_at < STOP_RUN_S
 
     # Deadlines.
 
@@ -160,7 +160,7 @@ class ListeningRules(Steps):
             return
         self._wake_came("nobody spoke")
         self._deafen("nobody spoke")
-        if ear.by != "answer" and not self._asked_aloud:
+        if ear.by != "answer" and not self._attention.aloud:
             self._finish("nobody spoke", "fell asleep")
         else:
             self._signal("fell asleep")
@@ -171,4 +171,4 @@ class ListeningRules(Steps):
 
     def _hush_at(self) -> float:
         """When a turn in which nobody speaks any more is closed."""
-        return max(self._voice_over_at, self._last_sound) + HUSH_S
+        return max(self._attention.voice_over_at, self._attention.last_sound) + HUSH_S

@@ -97,8 +97,8 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         if self._started:
             self._quiet_moment()
         if not self.attentive:
-            self._voice = False  # nobody is asked any more, so nobody will tell of its end
-        self._speech_unsent = self._speech_unsent and self._unsent_since is not None
+            self._attention.voice = False  # nobody is asked any more, so nobody will tell of its end
+        self._question.speech_unsent = self._question.speech_unsent and self._question.unsent_since is not None
         change_at = self._change_due()
         if change_at is not None and change_at <= self._now:
             self._change_line()
@@ -132,20 +132,24 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         rules, turn = self.rules, self._turn
         out = self._deadlines_of_the_ears()
         if turn is not None and not self._answer.sounding:
-            since = turn.opened_at if rules.manual else self._listening_since
+            since = turn.opened_at if rules.manual else self._attention.listening_since
             out.append((since + (turn.most_s or rules.max_turn_s), self._turn_too_long))
-            if rules.local_voice and not (self._voice or self._owed_an_answer() or self._ending is not None):
+            if rules.local_voice and not (self._attention.voice or self._owed_an_answer() or self._ending is not None):
                 out.append((self._hush_at(), self._fell_silent))
-        if self._down_since is not None and not rules.hook:
-            if self._may_long_press:
-                out.append((self._down_since + rules.long_press_s, self._long_press))
+        if self._button.down_since is not None and not rules.hook:
+            if self._button.may_be_long:
+                out.append((self._button.down_since + rules.long_press_s, self._long_press))
             if Fault.BUTTON_STUCK not in self.faults:
-                out.append((self._down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
-        if (self._notices or self._announcements) and self._quiet() and self._listener_free_at() > self._now:
+                out.append((self._button.down_since + rules.max_turn_s + STUCK_S, self._button_stuck))
+        if (
+            (self._to_tell.notices or self._to_tell.announcements)
+            and self._quiet()
+            and self._listener_free_at() > self._now
+        ):
             out.append((self._listener_free_at(), self._quiet_moment))
         if self._begun_at is not None and self._quiet() and self._line.wanted_since is None:
             if self._ear is None:
-                out.append((self._last_sound + rules.idle_timeout_s, self._nobody_there))
+                out.append((self._attention.last_sound + rules.idle_timeout_s, self._nobody_there))
             end = self._begun_at + rules.max_conversation_s
             out.append((end, lambda: self._finish("conversation too long", "conversation too long")))
         return out
@@ -159,8 +163,8 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
             out.append((line.retry_at, self._connect))
         if line.up and not line.leaving and line.change_at < math.inf:
             out.append((line.change_at, self._line_too_old))
-        if self._unsent_since is not None and line.up:
-            out.append((self._unsent_since + UNSENT_S, lambda: self._void("it could not be sent")))
+        if self._question.unsent_since is not None and line.up:
+            out.append((self._question.unsent_since + UNSENT_S, lambda: self._void("it could not be sent")))
         change_at = self._change_due()
         if change_at is not None:
             out.append((change_at, self._change_line))
@@ -175,8 +179,8 @@ class Machine(PersonRules, ListeningRules, AnsweringRules, LifelineRules, Househ
         out: list[Deadline] = []
         if (answer.awaited or answer.working) and self._line.up and not answer.calls:
             out.append((answer.due, self._no_sign))
-        if self._unanswered_since is not None and self._line.up and not answer.pending:
-            out.append((self._unanswered_since + PAUSE_S, self._nobody_answers))
+        if self._question.unanswered_since is not None and self._line.up and not answer.pending:
+            out.append((self._question.unanswered_since + PAUSE_S, self._nobody_answers))
         if self._ending is not None and not answer.calls:
             out.append((self._ending, lambda: self._finish("ended", "goodbye")))
         return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.conversation import events as ev
-from edge_agent.conversation.facts import Turn
+from edge_agent.conversation.attention import Turn
 from edge_agent.conversation.rules import FAREWELL_S
 from edge_agent.conversation.steps import Steps
 from edge_agent.errors import Fault
@@ -48,11 +48,11 @@ class PersonRules(Steps):
         elif self.rules.manual and self._turn.most_s is not None:
             self._take_over(self._turn)
         else:
-            self._listening_since = self._last_sound = self._now
+            self._attention.listening_since = self._attention.last_sound = self._now
 
     def _release(self, event: ev.Released) -> None:
-        held_for = self._now - self._down_since if self._down_since is not None else 0.0
-        self._down_since = None
+        held_for = self._now - self._button.down_since if self._button.down_since is not None else 0.0
+        self._button.down_since = None
         self._clear(Fault.BUTTON_STUCK)
         if self.rules.hook:
             if self.in_conversation:
@@ -78,7 +78,7 @@ class PersonRules(Steps):
         self._not_before = max(self._not_before, event.sample)
         if self._started:
             self._signal("unmuted")
-            if self.rules.hook and self._down_since is not None and self._turn is None:
+            if self.rules.hook and self._button.down_since is not None and self._turn is None:
                 self._talk(event.sample)
 
     def _ask(self, event: ev.TextAsked) -> None:
@@ -87,17 +87,18 @@ class PersonRules(Steps):
             return
         self._begin()
         self._ending = None
-        self._listen_after = self._asked_aloud = self._follow_up = self._announcing = False
+        attention = self._attention
+        attention.listen_after = attention.aloud = attention.follow_up = attention.announcing = False
         self._deafen("asked in writing")
         if self._answer.sounding:
             self._flush("text")
-        self._texts.append(event.text)
+        self._question.texts.append(event.text)
         self._need_line()
         self._send_texts()
 
     def _end(self, _event: ev.EndAsked) -> None:
         self._hushed_alarm()
-        self._announcements.clear()
+        self._to_tell.announcements.clear()
         if self.in_conversation:
             self._finish("ended", "goodbye")
 
@@ -113,13 +114,13 @@ class PersonRules(Steps):
     # Deadlines.
 
     def _turn_too_long(self) -> None:
-        if self.rules.local_voice and not self._voice:
+        if self.rules.local_voice and not self._attention.voice:
             self._listen_on("silence")  # the model was busy, nobody talked
         else:
             self._close_turn(None, "too long")
 
     def _long_press(self) -> None:
-        self._may_long_press = False
+        self._button.may_be_long = False
         if self.in_conversation:
             self._finish("long press", "goodbye")
 

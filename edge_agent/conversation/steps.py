@@ -10,9 +10,10 @@ import math
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation.answer import Answer
-from edge_agent.conversation.facts import Ear, Turn
+from edge_agent.conversation.attention import Attention, Ear, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
+from edge_agent.conversation.question import Question
 from edge_agent.conversation.rules import LISTEN_S, ROOM_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S, WAKE_CUE_S
 from edge_agent.conversation.telling import Telling
 from edge_agent.errors import Fault
@@ -32,17 +33,17 @@ class Steps(Telling):
         if not news or not self._started:
             return
         if self._turn is not None and self.rules.manual:
-            self._unsaid.append(fault)  # not into what the person is saying
+            self._to_tell.unsaid.append(fault)  # not into what the person is saying
         else:
             self._signal("fault", fault)
 
     # Turns.
 
     def _button_down(self) -> None:
-        if self._down_since is None:  # a second finger, or `ctl press`, on a button that is down is no new press
-            self._down_since = self._now
+        if self._button.down_since is None:  # a second finger, or `ctl press`, on a button that is down is no new press
+            self._button.down_since = self._now
             # whoever begins a conversation by holding the button wants to talk
-            self._may_long_press = self.in_conversation and not self.rules.manual
+            self._button.may_be_long = self.in_conversation and not self.rules.manual
 
     def _talk(
         self, sample: int | None, *, by: str = "tap", most_s: float | None = None, ear_s: float | None = None
@@ -70,7 +71,7 @@ class Steps(Telling):
             known = self._line.up or self._knows()
             self._begun_at = self._now
             self._line.known = known
-        self._last_sound = self._now
+        self._attention.last_sound = self._now
         for fault in SETTLED_BY_TRYING:
             if not (fault is Fault.LIMIT and self._spent):
                 self.faults.pop(fault, None)
@@ -78,12 +79,12 @@ class Steps(Telling):
     def _listen(self, sample: int | None, by: str, until: float) -> None:
         """Listen for a voice; nothing is sent before there is one."""
         if by == "answer":
-            self._last_sound = self._now
+            self._attention.last_sound = self._now
         else:
             self._begin()
             self._ending = None
             self._out.append(do.Hush())  # whoever calls has heard enough of what it says by itself
-        self._listen_after = self._follow_up = False
+        self._attention.listen_after = self._attention.follow_up = False
         self._ear = Ear(by, sample, until, self._now + WAKE_CUE_S if by == "wake" else None)
         self._out.append(do.Report("listening", by))
         self._need_line()
@@ -97,11 +98,11 @@ class Steps(Telling):
 
         `again`: the person is to say it again, or goes on speaking, and need not call for that.
         """
-        self._follow_up = False
-        unheeded = self._turn is not None and not self._turn.bidden and self._unmet
+        self._attention.follow_up = False
+        unheeded = self._turn is not None and not self._turn.bidden and self._question.unmet
         self._close_turn(None, why)
         if not unheeded:
-            self._heeded_at = self._now
+            self._attention.heeded_at = self._now
         until = self._now + self.rules.called_s if again else self._follow_up_until()
         if until > self._now and self._may_hear():
             self._listen(None, "answer", until)
@@ -111,18 +112,18 @@ class Steps(Telling):
     def _follow_up_until(self) -> float:
         """Return how long a follow-up that is listened for now may be: a room that talks on does not renew it."""
         follow_up_s = self.rules.follow_up_s
-        return min(self._now + follow_up_s, self._heeded_at + max(ROOM_S, follow_up_s))
+        return min(self._now + follow_up_s, self._attention.heeded_at + max(ROOM_S, follow_up_s))
 
     def _listen_again(self) -> None:
         """An answer was heard: listen on, unless the model or a person is not yet done."""
-        if self._follow_up and not (self._voice or self._answer.sounding or self._answer.pending):
+        if self._attention.follow_up and not (self._attention.voice or self._answer.sounding or self._answer.pending):
             self._listen_on("answered")
 
     def _deafen(self, why: str) -> None:
         """Listen no longer."""
         if self._ear is not None:
             self._ear = None
-            self._last_sound = self._now
+            self._attention.last_sound = self._now
             self._wake_came("ignored")
             self._out.append(do.Report("listening", why))
 
@@ -132,23 +133,22 @@ class Steps(Telling):
         self._begin()
         self._ear = None
         self._wake_came("turn")
-        self._asked_aloud = True
-        self._unmet = self.rules.local_voice
-        self._follow_up = self._hushed = self._announcing = False
+        self._attention.aloud = self._question.unmet = self.rules.local_voice
+        self._attention.follow_up = self._attention.hushed = self._attention.announcing = False
         self.turns += 1
         self._answer.superseded(self._now)
-        self._asked.clear()
+        self._question.written.clear()
         self._ending = None
-        self._listen_after = False
-        self._slow = False
+        self._attention.listen_after = False
+        self._to_tell.slow_line = False
         self.rung = Rung.NONE
-        self._unanswered_since = None
+        self._question.unanswered_since = None
         self._line.snapshot = False
-        self._turn = Turn(self.turns, self._now, held=self._down_since is not None, most_s=most_s, bidden=bidden)
-        self._bidden = bidden
-        self._question_at = self._listening_since = self._now
-        self._question_heard = False
-        self._unsent_since = None
+        self._turn = Turn(self.turns, self._now, held=self._button.down_since is not None, most_s=most_s, bidden=bidden)
+        self._attention.bidden = bidden
+        self._question.asked_at = self._attention.listening_since = self._now
+        self._question.understood = False
+        self._question.unsent_since = None
         self._out.append(do.OpenTurn(self.turns, self._turn_begins(sample)))
         self._out.append(do.Report("turn", "opened"))
         self._need_line()
@@ -171,11 +171,11 @@ class Steps(Telling):
         self._out.append(do.Report("turn", why))
         self._turn = None
         if not self.rules.local_voice:
-            self._unanswered_since = None
+            self._question.unanswered_since = None
         self._not_before = max(self._not_before, sample or 0)
-        self._last_sound = self._fresh_since = self._now
-        self._unsent_since = self._now
-        self._speech_unsent = self.rules.local_voice
+        self._attention.last_sound = self._fresh_since = self._now
+        self._question.unsent_since = self._now
+        self._question.speech_unsent = self.rules.local_voice
         if self.rules.manual:
             self._await_answer()
         if why == "too long":
@@ -189,16 +189,16 @@ class Steps(Telling):
     def _void(self, why: str) -> None:
         """Drop what was not yet sent of the person's speech; what has been sent may still be answered."""
         self._out.append(do.VoidTurns())
-        self._question_at = -math.inf  # nothing is left that could be sent again
-        self._unsent_since = None
+        self._question.asked_at = -math.inf  # nothing is left that could be sent again
+        self._question.unsent_since = None
         spoke = self._turn is not None and self.rules.manual
         if self._turn is not None:
             self._out.append(do.Report("turn", why))
-            self._last_sound = self._fresh_since = self._now
+            self._attention.last_sound = self._fresh_since = self._now
         self._turn = None
         self._deafen(why)
-        self._listen_after = self._unmet = False
-        self._unanswered_since = None
+        self._attention.listen_after = self._question.unmet = False
+        self._question.unanswered_since = None
         self._say_what_waited()
         if self._line.up:
             if spoke:
@@ -206,7 +206,7 @@ class Steps(Telling):
             self._send_texts()
         else:
             self._answer.give_up()
-            if not self._texts:
+            if not self._question.texts:
                 self._line.unwanted()
 
     def _drop_input(self, why: str) -> None:
@@ -214,15 +214,12 @@ class Steps(Telling):
         self._out.append(do.Report("turn", why))
         self._turn = None
         self._deafen(why)
-        self._unmet = False
-        self._texts.clear()
-        self._asked.clear()
+        self._question = Question()
         self._answer.give_up()
-        self._unanswered_since = self._unsent_since = None
-        self._listen_after = False
+        self._attention.listen_after = False
         self.rung = Rung.NONE
         self._line.unwanted()
-        self._last_sound = self._fresh_since = self._now
+        self._attention.last_sound = self._fresh_since = self._now
         self._speak_announcements()
         self._say_what_waited()
 
@@ -232,7 +229,7 @@ class Steps(Telling):
         self._wait_for_answer()
 
     def _wait_for_answer(self) -> None:
-        self._unsent_since = self._now
+        self._question.unsent_since = self._now
         self._line.snapshot = False
         self._answer.expect(self._now, UNSENT_S)
 
@@ -240,16 +237,16 @@ class Steps(Telling):
         """Send waiting text turns, unless a turn is being spoken: they follow it."""
         if not self._line.up or (self.rules.manual and self._turn is not None):
             return
-        self._hushed = self._hushed and not self._texts
-        for text in self._texts:
+        self._attention.hushed = self._attention.hushed and not self._question.texts
+        for text in self._question.texts:
             self._answer.superseded(self._now)
             self._out.append(do.SendText(text))
-            self._asked.append(text)
+            self._question.written.append(text)
             if self.rung is Rung.NONE:
                 self._await_answer()
             else:
                 self._wait_for_answer()
-        self._texts.clear()
+        self._question.texts.clear()
 
     # The line.
 
@@ -280,9 +277,9 @@ class Steps(Telling):
 
     def _ask_again(self) -> None:
         """What was asked in writing and not answered goes out once more on the next connection."""
-        if self._asked:
-            self._texts[:0] = self._asked
-            self._asked.clear()
+        if self._question.written:
+            self._question.texts[:0] = self._question.written
+            self._question.written.clear()
             self._answer.give_up()
 
     def _refused(self, fault: Fault, text: str) -> None:
@@ -298,29 +295,29 @@ class Steps(Telling):
 
     def _sign_of_life(self) -> None:
         """The service is at work: what was tried for its answer has helped."""
-        self._unanswered_since = None
-        self._doubted = self._unmet = False
+        self._question.unanswered_since = None
+        self._question.doubted = self._question.unmet = False
         if self.rung is not Rung.NONE:
             self._out.append(do.Report("healing", f"{self.rung.name.lower()} helped"))
             self.rung = Rung.NONE
 
     def _no_answer(self, why: str, signal: str = "no answer") -> None:
         self._answer.give_up()
-        self._asked.clear()
+        self._question.written.clear()
         self.rung = Rung.NONE
-        self._listen_after = self._unmet = False
-        self._last_sound = self._now
+        self._attention.listen_after = self._question.unmet = False
+        self._attention.last_sound = self._now
         self._out.append(do.Settle())
         self._out.append(do.Report("turn", why))
         if signal:
             self._signal(signal)
-        if self.rules.local_voice and self._asked_aloud and self._turn is None:
+        if self.rules.local_voice and self._attention.aloud and self._turn is None:
             self._listen_on(why, again=True)
 
     def _flush(self, by: str) -> None:
         self._out.append(do.Flush(by))
         self._answer.silence(self._now)
-        self._announcing = self._unmet = False
+        self._attention.announcing = self._question.unmet = False
         self._own_voice_over()
 
     def _play_out(self) -> None:
@@ -329,11 +326,11 @@ class Steps(Telling):
 
     def _sound_over(self, sample: int | None) -> None:
         self._answer.heard()
-        self._announcing = False
+        self._attention.announcing = False
         self._own_voice_over(sample)
-        self._listening_since = self._now
+        self._attention.listening_since = self._now
         if self._ending is None:
-            self._follow_up = self.rules.local_voice and (self._asked_aloud or self._ear is not None)
+            self._attention.follow_up = self.rules.local_voice and (self._attention.aloud or self._ear is not None)
             self._listen_if_asked(sample)
             self._listen_again()
         elif not (self._answer.pending or self._answer.arriving):
@@ -341,15 +338,15 @@ class Steps(Telling):
 
     def _own_voice_over(self, sample: int | None = None) -> None:
         """The device falls silent, at `sample` or about now: no turn reaches back into its own voice."""
-        self._last_sound = self._fell_quiet_at = self._now
+        self._attention.last_sound = self._attention.fell_quiet_at = self._now
         if not self.rules.full_duplex:
             self._fresh_since = self._now
             self._not_before = max(self._not_before, sample or 0)
 
     def _listen_if_asked(self, sample: int | None) -> None:
         """An announcement that asks something has been heard to its end: open the turn for what is answered to it."""
-        if self._listen_after and not (self._answer.sounding or self._answer.pending or self._texts):
-            self._listen_after = False
+        if self._attention.listen_after and not (self._answer.sounding or self._answer.pending or self._question.texts):
+            self._attention.listen_after = False
             if self._turn is None:
                 self._talk(sample, by="asked", most_s=LISTEN_S if self.rules.manual else None)
 
@@ -362,18 +359,12 @@ class Steps(Telling):
         self._out.append(do.VoidTurns())
         self._turn = self._ear = None
         self._wake_came("ignored")
-        self._voice = self._asked_aloud = self._unmet = False
-        self._follow_up = self._hushed = self._announcing = False
-        self._texts.clear()
-        self._asked.clear()
-        self._listen_after = False
-        self._unanswered_since = self._unsent_since = None
-        self._unsaid.clear()
-        self._slow = self._lost_speech = False
+        self._attention = Attention(last_sound=self._now)
+        self._question, self._answer = Question(), Answer()
+        self._to_tell.end()
         self.rung = Rung.NONE
-        self._answer = Answer()
         self._begun_at = self._ending = None
-        self._last_sound = self._fresh_since = self._now
+        self._fresh_since = self._now
         self._known_until = self._now + self.rules.remember_s
         self._line.known = False
         self._disconnect()

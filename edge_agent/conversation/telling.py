@@ -24,24 +24,24 @@ class Telling(Facts):
 
     def _say_what_waited(self) -> None:
         """Tell what happened while the person was speaking."""
-        if self._slow:
-            self._slow = False
+        if self._to_tell.slow_line:
+            self._to_tell.slow_line = False
             self._signal("slow line")
-        for fault in self._unsaid:
+        for fault in self._to_tell.unsaid:
             if fault in self.faults:
                 self._signal("fault", fault)
-        self._unsaid.clear()
+        self._to_tell.unsaid.clear()
 
     def _speak_announcements(self) -> None:
         """Speak with the device's own voice what the model's voice was meant for."""
-        for one in self._announcements:
+        for one in self._to_tell.announcements:
             self._out.append(do.Announce(one.text))
-        self._announcements.clear()
+        self._to_tell.announcements.clear()
 
     def _wake_came(self, outcome: do.WakeOutcome) -> None:
         """Tell what came of the last wake word, once."""
-        if self._wake_owed:
-            self._wake_owed = False
+        if self._attention.wake_owed:
+            self._attention.wake_owed = False
             self._out.append(do.WakeCame(outcome))
 
     def _hushed_alarm(self) -> bool:
@@ -67,7 +67,7 @@ class Telling(Facts):
                 self.rung,
                 self._ringing,
                 self._line.degraded,
-                waiting=self._ear is not None and not self._speech_unsent,
+                waiting=self._ear is not None and not self._question.speech_unsent,
             )
         )
         if name != self.light:

@@ -15,9 +15,9 @@ answers, once against writing, tools and broken parts. Pure; it takes a while.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
@@ -211,45 +211,48 @@ def _happen(world: _World, event: ev.Event) -> _World:
 
 
 def _copied(machine: Machine) -> Machine:
-    """Return a machine of its own: its facts are flat objects of plain values, so copies of these are enough."""
-    twin = copy.copy(machine)
-    facts = vars(twin)
-    for name, value in facts.items():
-        if type(value) not in _PLAIN:
-            facts[name] = _copy(value)
+    """Return a machine of its own: its facts are objects of plain values and lists of them, so copies of these do."""
+    twin = object.__new__(type(machine))  # copy.copy would go the long way round through pickling
+    vars(twin).update({name: value if type(value) in _PLAIN else _copy(value) for name, value in vars(machine).items()})
     return twin
 
 
 def _copy(value: Any) -> Any:
-    names = getattr(type(value), "__slots__", None)
+    kind = type(value)
+    if kind is list or kind is dict:
+        return value.copy()
+    names = getattr(kind, "__slots__", None)
     if names is None:
         return copy.copy(value)
-    twin = object.__new__(type(value))  # copy.copy would go the long way round through pickling
+    twin = object.__new__(kind)
     for name in names:
-        object.__setattr__(twin, name, getattr(value, name))
+        one = getattr(value, name)
+        object.__setattr__(twin, name, one.copy() if type(one) is list else one)
     return twin
 
 
 def _facts(world: _World) -> Hashable:
-    facts = [_shape(value) for name, value in vars(world.machine).items() if name not in _TOLD]
-    return (*facts, world.link, world.down, world.calls)
+    values = [value for name, value in vars(world.machine).items() if name not in _TOLD]
+    return (*_shapes(values), world.link, world.down, world.calls)
 
 
-def _shape(value: Any) -> Hashable:
-    """Return what decides in a value: flags and names as they are; of a number or a text only that it is there."""
-    kind = type(value)
-    if kind in _NUMBERS:
-        return _THERE
-    if kind in _FLAGS or kind is Rung:
-        return cast("Hashable", bool(value) if kind is Rung else value)  # whatever is tried ends alike
+def _shapes(values: Iterable[Any]) -> list[Hashable]:
+    """Return what decides in each value: flags and names as they are; of numbers and texts only that they are there."""
+    return [
+        value if (kind := type(value)) in _FLAGS else _THERE if kind in _NUMBERS else _shape(kind, value)
+        for value in values
+    ]
+
+
+def _shape(kind: type, value: Any) -> Hashable:
+    if kind in {list, tuple, frozenset, Rung}:
+        return bool(value)  # whatever is tried for an answer ends alike
     if kind is dict:
         return frozenset(value)
-    if kind in {list, tuple, frozenset}:
-        return bool(value)
     if callable(value):
         return None
     names = getattr(kind, "__slots__", None) or vars(value)
-    return tuple([_shape(getattr(value, name)) for name in names])
+    return tuple(_shapes([getattr(value, name) for name in names if name not in _TOLD]))
 
 
 _THERE = "there"
@@ -262,12 +265,13 @@ _TOLD = {
     "_out",
     "_now",
     "rules",
-    "_unsaid",
-    "_slow",
     "_failure",
-    "_notices",
-    "_doubted",
-    "_lost_speech",
-    "_question_heard",
+    "notices",
+    "unsaid",
+    "slow_line",
+    "lost_speech",
+    "doubted",
+    "understood",
+    "wake_owed",
 }
 """What the machine tells, or will tell, not what it goes by."""
