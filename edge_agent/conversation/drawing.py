@@ -10,9 +10,11 @@ Nothing here decides; `scripts/draw-states` writes what these return. Pure.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.indicator import SIGNALS, Situation, light
@@ -76,8 +78,9 @@ def page(steps: Steps, *, sentences: Mapping[str, str]) -> str:
             "",
             "## Light",
             "",
-            "What the light shows. The patterns themselves are in `edge_agent/panel/patterns.toml`; the",
-            "[light card](pictures/light-card.svg) draws them.",
+            "What the light shows: `listening` while what is said is sent, `attentive` while a voice is waited for; N:",
+            "the number of the fault, or of what is tried for an answer that does not come. The patterns are in",
+            "`edge_agent/panel/patterns.toml`; the [light card](pictures/light-card.svg) draws them.",
             "",
             *_table(["state", "light", "light while muted"], _lights()),
             "",
@@ -181,13 +184,31 @@ def _marked(name: str, modes: frozenset[str]) -> str:
     return f"*{name}*" if _PUSH in modes else f"**{name}**"
 
 
+_BESIDE: Mapping[State, Mapping[str, Mapping[str, Any]]] = {
+    State.CONNECTING: {"the answer does not come": {"rung": 1}},
+    State.LISTENING: {"waiting for a voice": {"waiting": True}},
+    State.THINKING: {"the answer does not come": {"rung": 1}, "one question at a time": {"degraded": True}},
+}
+"""What else the light depends on."""
+
+
 def _lights() -> list[list[str]]:
     rows = []
     for state in State:
         fault = Fault.MICROPHONE if state is State.FAULT else None
-        shown = [light(Situation(state, muted, fault)) for muted in (False, True)]
-        rows.append([state.value, *(name.replace(f"fault-{Fault.MICROPHONE.value}", "fault-N") for name in shown)])
+        rows.append([state.value, *_shown(Situation(state, False, fault))])
+        for when, facts in _BESIDE.get(state, {}).items():
+            rows.append([f"{state.value}, {when}", *_shown(Situation(state, False, fault, **facts))])
+    alarms = {state: Situation(state, False, Fault.MICROPHONE, ringing=True, waiting=True) for state in State}
+    ringing = frozenset(state for state, situation in alarms.items() if light(situation) == "ringing")
+    rows.append([f"{_listed(ringing)}, an alarm rings", *_shown(alarms[State.IDLE])])
     return rows
+
+
+def _shown(situation: Situation) -> list[str]:
+    """Return the light, and the light while muted."""
+    names = [light(replace(situation, muted=muted)) for muted in (False, True)]
+    return [re.sub(r"^(fault|healing)-\d+$", r"\1-N", name) for name in names]
 
 
 def _signals(sentences: Mapping[str, str]) -> list[list[str]]:

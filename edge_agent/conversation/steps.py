@@ -14,7 +14,15 @@ from edge_agent.conversation.attention import Attention, Ear, Turn
 from edge_agent.conversation.healing import Rung
 from edge_agent.conversation.line import Link
 from edge_agent.conversation.question import Question
-from edge_agent.conversation.rules import LISTEN_S, ROOM_S, SAMPLE_RATE, SETTLED_BY_TRYING, UNSENT_S, WAKE_CUE_S
+from edge_agent.conversation.rules import (
+    LISTEN_S,
+    REFUSED_S,
+    ROOM_S,
+    SAMPLE_RATE,
+    SETTLED_BY_TRYING,
+    UNSENT_S,
+    WAKE_CUE_S,
+)
 from edge_agent.conversation.telling import Telling
 from edge_agent.errors import Fault
 
@@ -57,13 +65,21 @@ class Steps(Telling):
         elif Fault.MICROPHONE in self.faults:
             self._signal("fault", Fault.MICROPHONE)
         elif self._spent:
-            self._signal("fault", Fault.LIMIT)
+            self._refuse(by)
         elif Fault.BUTTON_STUCK in self.faults and by == "tap":
             return
         elif self.rules.local_voice:
             self._listen(sample, by, self._now + (ear_s or self.rules.called_s))
         else:
             self._open_turn(sample, most_s)
+
+    def _refuse(self, by: str) -> None:
+        """The budget is used up: say so to a hand always, to a wake word, which may be a false one, now and then."""
+        if by == "wake":
+            if self._now - self._to_tell.refused_at < REFUSED_S:
+                return
+            self._to_tell.refused_at = self._now
+        self._signal("fault", Fault.LIMIT)
 
     def _begin(self) -> None:
         """A turn of any kind begins, and with it a conversation if there is none."""

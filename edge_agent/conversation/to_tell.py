@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from edge_agent.errors import Fault
@@ -26,6 +27,8 @@ class ToTell:
     """Faults: what broke while a person was speaking."""
     slow_line: bool = False
     """The line was slow while a person was speaking."""
+    refused_at: float = -math.inf
+    """When a wake word was last told why the device may not talk."""
     lost_speech: bool = False
     """What was said is lost; it is told once there is a line over which to say it again."""
 

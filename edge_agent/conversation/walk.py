@@ -6,10 +6,11 @@
 The table of moves says where a rule may end; this finds where it does end, so that the docs can draw it. Only what can
 happen is tried: the line comes up after it was opened, answers come while it is up, a button that is down comes up. Of
 the faults, those of the microphone and of the line occur, and a stuck button by itself.
-Courses that lead to the same facts are followed once; as facts are finite, the walk ends by itself with every step
-there is. What comes from the house (announcements, alarms, budgets) is independent of much else; it is tried in a walk
-of its own, against fewer events of the service. So is what the device hears by itself: once against people and
-answers, once against writing, tools and broken parts. Pure; it takes a while.
+Courses that lead to the same facts are followed once, and of a time only whether there is one is a fact; so the walk
+ends by itself. A step that hangs on the distance between two times may be missed. What comes from the house
+(announcements, alarms, budgets) is independent of much else; it is tried in a walk of its own, against fewer events of
+the service. So is what the device hears by itself: once against people and answers, once against writing, tools and
+broken parts. Pure; it takes a while.
 """
 
 from __future__ import annotations

@@ -1241,3 +1241,21 @@ def test_a_wake_word_on_a_muted_device_is_told_so() -> None:
     story.wake()
     story.stop()
     assert story.of(do.WakeCame) == [do.WakeCame("muted"), do.WakeCame("muted")]
+
+
+def test_a_false_wake_with_a_spent_budget_is_told_why_now_and_then_and_a_hand_always() -> None:
+    story = home()
+    story.tell(ev.BudgetSpent("The money of this day is used up."))
+    said = do.Say("fault-10")
+    for _ in range(5):
+        story.wake()
+        story.wait(60)
+    assert story.of(do.Say).count(said) == 1, "the television has called it five times"
+    assert story.cues.count("error") == 1
+    story.press()
+    story.release()
+    assert story.of(do.Say).count(said) == 2
+    story.wait(300)
+    story.wake()
+    assert story.of(do.Say).count(said) == 3, "ten minutes after it was told the last time"
+    assert story.light == "fault-10"
