@@ -84,7 +84,7 @@ class Results:
 
 
 def study(half: Half, folder: Path, *, workers: int) -> Results:
-    """Compute everything; takes about ten minutes of processor time."""
+    """Compute everything; takes about half an hour of processor time."""
     spoken = interruptions(half)
     answered = [
         *replies(half),
