@@ -21,7 +21,11 @@ from edge_agent.cli import main
     ],
 )
 def test_a_wish_that_the_model_refuses_is_found_before_anybody_presses(
-    settings: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: str,
+    named: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(settings)
@@ -29,6 +33,7 @@ def test_a_wish_that_the_model_refuses_is_found_before_anybody_presses(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
+    assert not caplog.text, "told once"
     assert captured.err.startswith(f"{path}: ")
     assert named in captured.err
 

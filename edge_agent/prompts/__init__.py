@@ -89,21 +89,10 @@ def load(language: str, extra_dir: Path | None = None) -> Prompts:
         ConfigError: names a file that cannot be read, its key, and what is allowed; or the code can be none. An
             unknown language is no error: it is logged, and English is used.
     """
-    allowed = checks.language(language)
-    if allowed is not None:
-        raise ConfigError(f"{language!r} is no code of a language; allowed is {allowed}")
-    sentences = {name: Sentence(text, FALLBACK) for name, text in _read(Path(__file__).with_name("en.toml")).items()}
-    code = language.replace("_", "-")
-    base = code.partition("-")[0].lower()
-    known = _is_known(language, extra_dir)
-    for folder in _folders(extra_dir):
-        for stem in dict.fromkeys((base, code)):
-            path = folder / f"{stem}.toml"
-            if _is_there(path):
-                sentences |= {name: Sentence(text, stem) for name, text in _read(path).items()}
-    if not known:
+    found = _load(language, extra_dir)
+    if not _is_known(language, extra_dir):
         log.warning("%s; the device speaks English", _unknown(language, extra_dir))
-    return Prompts(code if known else FALLBACK, sentences)
+    return found
 
 
 def check(language: str, extra_dir: Path | None = None) -> None:
@@ -112,7 +101,7 @@ def check(language: str, extra_dir: Path | None = None) -> None:
     Raises:
         ConfigError: as `load`; or there is neither a file of sentences nor a folder of sounds for this language.
     """
-    load(language, extra_dir)
+    _load(language, extra_dir)
     if not _is_known(language, extra_dir):
         raise ConfigError(_unknown(language, extra_dir))
 
@@ -127,6 +116,21 @@ def sentence(name: str, language: str, extra_dir: Path | None = None) -> Sentenc
     except ConfigError as error:
         log.warning("%s; the built-in sentence is spoken", error)
         return load(language).sentence(name)
+
+
+def _load(language: str, extra_dir: Path | None) -> Prompts:
+    allowed = checks.language(language)
+    if allowed is not None:
+        raise ConfigError(f"{language!r} is no code of a language; allowed is {allowed}")
+    sentences = {name: Sentence(text, FALLBACK) for name, text in _read(Path(__file__).with_name("en.toml")).items()}
+    code = language.replace("_", "-")
+    base = code.partition("-")[0].lower()
+    for folder in _folders(extra_dir):
+        for stem in dict.fromkeys((base, code)):
+            path = folder / f"{stem}.toml"
+            if _is_there(path):
+                sentences |= {name: Sentence(text, stem) for name, text in _read(path).items()}
+    return Prompts(code if _is_known(language, extra_dir) else FALLBACK, sentences)
 
 
 def _is_known(language: str, extra_dir: Path | None) -> bool:

@@ -335,6 +335,7 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
     person = float(rng.uniform(-30, -25))
     onset = float(rng.uniform(0.35, 0.9) if kind == "early" else rng.uniform(2.2, 5.0))
     jumps = kind in {"interruption", "reply"} and number % 6 == 4
+    bent = number + number // 3 if kind in {"reply", "answer over voices"} else row // len(DELAY_MS)
     voices = _VOICES[half]
     others: Voices = VOICES[row // len(UNDER_DB) % len(VOICES)] if kind in _WITH_VOICES else ""
     under = UNDER_DB[row % len(UNDER_DB)] if others else 0
@@ -344,7 +345,7 @@ def _case(kind: Kind, half: Half, number: int) -> Case:
         number=number,
         ser_db=ser,
         delay_ms=DELAY_MS[(row + number if others else row) % len(DELAY_MS)],
-        distortion=DISTORTION[row // len(DELAY_MS) % len(DISTORTION)],
+        distortion=DISTORTION[bent % len(DISTORTION)],
         room_m=_ROOMS[half][size],
         rt60_s=float(rng.uniform(low, high)),
         loudspeaker_m=float(rng.uniform(0.05, 0.15)),

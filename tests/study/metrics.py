@@ -28,7 +28,6 @@ _HOP = 256
 _CANCELLER_S = 0.02  # the longest delay that a canceller adds
 _STARTS_S = 1.0
 _FLOOR = 1e-6
-_JUMPED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,6 @@ def false_alarms(run: Run, kind: str, *, first_second: bool = False) -> int:
     if first_second:
         until = min(until, _STARTS_S)
     return sum(mark.kind == kind and 0 <= mark.at < until for mark in run.marks)
-
-
-def ducks_after(run: Run, jump_at_s: float | None) -> int:
-    """Return how many of the false ducks came within two seconds of a jump of the echo path."""
-    if jump_at_s is None:
-        return 0
-    until = run.seconds if run.onset_s is None else run.onset_s
-    return sum(mark.kind == "duck" and 0 <= mark.at - jump_at_s < _JUMPED_S and mark.at < until for mark in run.marks)
 
 
 def quiet_minutes(run: Run) -> float:

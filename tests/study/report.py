@@ -26,6 +26,7 @@ from study.metrics import CONVERGED_DB, WINDOW_S, WITHIN_S
 from study.run import Outcome, Results, Way, is_wake_word
 
 TARGET_SER_DB = -10
+BEGINNING_S = 4.0
 SOFTER_DB = 12
 """Other voices so far below the person are to stop nothing."""
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#999999"  # Okabe and Ito
@@ -254,16 +255,20 @@ def _false_table(results: Results) -> str:
 
 
 def _why_lowered(results: Results) -> str:
-    """Return what the false ducks before interruptions come from."""
-    before = results.of("alone", "interruption")
-    jumped = [one for one in before if one.case.jump_at_s is not None]
+    """Return what the false ducks come from."""
+    worst, told = max(DISTORTION), []
+    for some in (results.of("alone", "interruption"), results.of("alone", "reply")):
+        ducks_at = [at for one in some for at in one.ducks_at]
+        first = sum(at < BEGINNING_S for at in ducks_at)
+        bent = sum(len(one.ducks_at) for one in some if one.case.distortion == worst)
+        told.append(
+            f"{len(ducks_at)} times, {first} of them within {BEGINNING_S:g} s of the answer's start and {bent} through "
+            f"a loudspeaker with distortion {worst}"
+        )
     return (
-        f"Before an interruption it is lowered more often: of {sum(one.false_ducks for one in before)} times "
-        f"{sum(one.jump_ducks for one in before)} follow within 2 s on an echo path that has just grown longer, which "
-        f"happens {len(jumped)} times in those {sum(one.minutes for one in before):.0f} minutes and "
-        f"{sum(one.case.jump_at_s is not None for one in results.of('alone', 'reply'))} times in the answers of a "
-        f"minute, and {sum(one.early_ducks for one in before)} fall into the first second, of which there are "
-        f"{len(before)}."
+        f"Before an interruption it is lowered {told[0]}; in the answers of a minute {told[1]}. What comes before an "
+        "interruption is all beginning, and it is the beginnings of answers, through loudspeakers that distort, in "
+        "which the canceller lets most through: so it is lowered more often there."
     )
 
 

@@ -1,7 +1,7 @@
 """The sound study: the whole daemon in closed loop with a room, held to what a person expects of it.
 
-It takes about a quarter of an hour on two cores, and runs with `-m study` alone. With EDGE_AGENT_WRITE_SOUND=1 it writes
-`docs/sound.md` and its pictures.
+It takes about a quarter of an hour on two cores, and runs with `-m study` alone. With EDGE_AGENT_WRITE_SOUND=1 it
+writes `docs/sound.md` and its pictures.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import numpy as np
 from acoustics import active_level
 from study import metrics
 from study.cases import (
+    DISTORTION,
+    SER_DB,
     Case,
     Half,
     answers_over_voices,
@@ -89,6 +91,9 @@ def test_the_halves_share_nothing_and_every_condition_is_there() -> None:
     assert len(set(combinations)) == 60
     assert sum(one.jump_at_s is not None for one in held_out) == 20
     assert len(replies("held-out")) == 36
+    for alone in (replies("held-out"), replies("held-out")[::3]):
+        assert {one.distortion for one in alone} == set(DISTORTION)
+        assert {one.ser_db for one in alone} == set(SER_DB)
     for beside in (over_voices("held-out"), answers_over_voices("held-out")):
         rooms = [(one.ser_db, one.voices, one.under_db) for one in beside]
         assert len(set(rooms)) == 24
@@ -123,12 +128,6 @@ def test_minutes_of_answer_are_those_in_which_it_sounds() -> None:
     sound[2 * HEARD_HZ : 8 * HEARD_HZ] = 3_000
     assert abs(metrics.quiet_minutes(Run(10.0, loudspeaker=sound)) * 60 - 6.0) < 0.1
     assert abs(metrics.quiet_minutes(Run(10.0, loudspeaker=sound, onset_s=5.0)) * 60 - 3.0) < 0.1
-
-
-def test_an_echo_path_that_jumps_accounts_for_a_duck_soon_after() -> None:
-    run = Run(10.0, marks=[Mark("duck", 1.0, 1.0), Mark("duck", 5.5, 5.5), Mark("duck", 8.0, 8.0)])
-    assert metrics.ducks_after(run, 5.0) == 1
-    assert metrics.ducks_after(run, None) == 0
 
 
 def test_a_follow_up_counts_what_would_be_sent() -> None:
