@@ -26,7 +26,6 @@ from study.metrics import CONVERGED_DB, WINDOW_S, WITHIN_S
 from study.run import Outcome, Results, Way, is_wake_word
 
 TARGET_SER_DB = -10
-BEGINNING_S = 4.0
 SOFTER_DB = 12
 """Other voices so far below the person are to stop nothing."""
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#999999"  # Okabe and Ito
@@ -142,8 +141,9 @@ are written by `EDGE_AGENT_WRITE_SOUND=1 python -m pytest -m study tests/study`,
 """
 
 _BESIDE_OTHERS = """The device knows how loud the voices are that did not talk to it, and how loud whoever asked was.
-A voice over the answer must stand out from the former or come near the latter. What it cannot know: a voice that is as
-loud as the person is a person; and others who begin only while it speaks are no background yet.
+A voice over the answer must be 8 dB louder than the former or at most 8 dB softer than the latter. What it cannot know:
+8 dB below the person is as good as the person, and others who begin only while it speaks are no background yet. It
+may also miss, beside a television, a person who asks from nearby and interrupts from across the room.
 
 """
 
@@ -256,19 +256,13 @@ def _false_table(results: Results) -> str:
 
 def _why_lowered(results: Results) -> str:
     """Return what the false ducks come from."""
-    worst, told = max(DISTORTION), []
-    for some in (results.of("alone", "interruption"), results.of("alone", "reply")):
-        ducks_at = [at for one in some for at in one.ducks_at]
-        first = sum(at < BEGINNING_S for at in ducks_at)
-        bent = sum(len(one.ducks_at) for one in some if one.case.distortion == worst)
-        told.append(
-            f"{len(ducks_at)} times, {first} of them within {BEGINNING_S:g} s of the answer's start and {bent} through "
-            f"a loudspeaker with distortion {worst}"
-        )
+    some, worst = results.of("alone", "interruption", "reply"), max(DISTORTION)
+    bent, rest = ([one for one in some if (one.case.distortion == worst) is own] for own in (True, False))
     return (
-        f"Before an interruption it is lowered {told[0]}; in the answers of a minute {told[1]}. What comes before an "
-        "interruption is all beginning, and it is the beginnings of answers, through loudspeakers that distort, in "
-        "which the canceller lets most through: so it is lowered more often there."
+        f"Of {sum(one.false_ducks for one in some)} times, {sum(one.false_ducks for one in bent)} come through "
+        f"loudspeakers with distortion {worst}: what they make up no canceller knows. There it is "
+        f"{per_minute(bent, lambda one: one.false_ducks):.1f} times a minute, through others "
+        f"{per_minute(rest, lambda one: one.false_ducks):.2f} times."
     )
 
 

@@ -57,8 +57,6 @@ class Outcome:
     false_ducks: int = 0
     early_stops: int = 0
     early_ducks: int = 0
-    ducks_at: tuple[float, ...] = ()
-    """When the answer was lowered although nobody spoke, seconds."""
     by_service: int = 0
     """How often the service interrupted an answer although nobody spoke."""
     erle: tuple[tuple[float, float], ...] = ()
@@ -157,7 +155,6 @@ def _outcome(case: Case, way: Way, run: Run) -> Outcome:
         false_ducks=metrics.false_alarms(run, "duck"),
         early_stops=metrics.false_alarms(run, "stop", first_second=True),
         early_ducks=metrics.false_alarms(run, "duck", first_second=True),
-        ducks_at=tuple(at for at in run.times("duck") if 0 <= at < until),
         by_service=sum(mark.kind == "interrupted" and mark.at < until for mark in run.marks),
         erle=tuple(windows),
         converged_s=metrics.converged_s(windows),
