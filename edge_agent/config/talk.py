@@ -48,7 +48,8 @@ class Conversation:
     voice_detector: Literal["device", "service"] = setting(
         "device",
         "Speaker mode: who decides when somebody speaks. device: only speech is sent, not silence and not the "
-        "television; service: from a tap to the end of the conversation all the microphone hears is sent, and billed.",
+        "television; service: from a tap, or a wake word that may be a false one, to the end of the conversation all "
+        "the microphone hears is sent, and billed.",
         effect="now",
     )
     remember_s: float = setting(

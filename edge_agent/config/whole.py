@@ -118,11 +118,6 @@ def parse(tree: dict[str, Any], *, source: str) -> Config:
             f'{source}: {key} is of no use with mode = "kiosk", where people press a button; leave it empty, or set '
             'mode = "speaker"'
         )
-    if config.wake.word and config.conversation.voice_detector == "service":
-        raise ConfigError(
-            f'{source}: wake.word needs conversation.voice_detector = "device"; with "service" every false hit would '
-            "send what the room says until the conversation ends"
-        )
     if config.broker.key and not config.broker.certificate:
         raise ConfigError(f"{source}: broker.key is of no use without broker.certificate, which is empty")
     _check_pins(config.panel, source)
