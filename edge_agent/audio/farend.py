@@ -36,6 +36,7 @@ DUCK_DB = -18.0
 """How far a suspicion of speech lowers the answer: more gains nothing and is heard as a hole (measured)."""
 
 _ROW = 24  # samples at 24 kHz rendered at a time: 1 ms, 48 frames
+_AUDIBLE = 0.001  # -60 dBFS
 _KNEE = np.float32(0.9)  # an answer below -0.9 dBFS passes untouched
 _TOP = np.float32(0.99)
 _VOICES = 4  # cues sounding at once; a fifth replaces the oldest
@@ -94,7 +95,7 @@ class FarEnd:
         self.silent = True
         """What was just rendered holds no sound, and neither did the 20 ms before."""
         self.prompting = False
-        """What was just rendered holds a prompt."""
+        """What was just rendered holds a prompt's sound, not only the silence that it ends with."""
         self.flushes = 0
         self.prompt_dropped_ms = 0.0
         self._duck = Ramp(1.0)
@@ -191,7 +192,8 @@ class FarEnd:
                 self._prompt = self._prompt[len(piece) :]
                 self._note(self.queue.hold(len(piece)), told)
                 at += len(piece)
-                sounding = self.prompting = True
+                sounding = True
+                self.prompting = self.prompting or beyond(piece, _AUDIBLE)
             elif self._prompts and (self.queue.idle or self.queue.dry_ms >= _YIELD_MS):
                 self._next_prompt()
             else:

@@ -49,11 +49,16 @@ def audible_s(sound: np.ndarray[Any, np.dtype[np.floating[Any]]], rate: int) -> 
     return float(np.sum(np.mean(frames**2, axis=1) > 10 ** (AUDIBLE_DBFS / 10)) * WINDOW_S)
 
 
-def live_in_a_room(folder: Path, story: Story, **tables: Any) -> Twin:
-    """Play a story with a device whose sentence "muted" is three seconds of coded noise."""
+def live_in_a_room(folder: Path, story: Story, *, silence_s: float = 0.0, **tables: Any) -> Twin:
+    """Play a story with a device whose sentence "muted" is three seconds of coded noise, and silence.
+
+    What it says when it is unmuted is silence only.
+    """
     sounds = folder / "prompts" / "en"
     sounds.mkdir(parents=True)
-    write_wav(sounds / "muted.wav", coded_noise(SENTENCE_S, seed=77, rate=24_000), 24_000)
+    noise, silence = coded_noise(SENTENCE_S, seed=77, rate=24_000), np.zeros((round(24_000 * silence_s), 1), np.float32)
+    write_wav(sounds / "muted.wav", np.concatenate([noise, silence]), 24_000)
+    write_wav(sounds / "unmuted.wav", np.zeros((240, 1), np.float32), 24_000)
     (folder / "hall.toml").write_text(ROOM)
     tables["conversation"] = {"prompts_folder": str(folder / "prompts"), **tables.get("conversation", {})}
 
@@ -123,3 +128,19 @@ def test_what_a_person_says_after_pressing_into_a_sentence_is_heard(tmp_path: Pa
     twin = live_in_a_room(tmp_path, story, audio={"cues": False})
     (turn,) = twin.session.audio_turns
     assert find(said[0].sent, pcm(turn))[1] > SAME
+
+
+def test_the_silence_at_a_sentences_end_costs_nobody_their_first_word(tmp_path: Path) -> None:
+    said = []
+
+    async def story(device: VirtualDevice) -> None:
+        await asyncio.sleep(SENTENCE_S + 0.8)
+        said.append(device.air.say(2.0))
+        await asyncio.sleep(0.12)
+        await device.press()
+        await asyncio.sleep(2.2)
+        await device.release()
+
+    twin = live_in_a_room(tmp_path, story, silence_s=3.0, audio={"cues": False})
+    (turn,) = twin.session.audio_turns
+    assert find(said[0].sent[: round(0.4 * 16_000)], pcm(turn))[1] > SAME
