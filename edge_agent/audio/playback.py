@@ -141,8 +141,9 @@ class PlaybackQueue:
 
     @property
     def idle(self) -> bool:
-        """True when no answer has begun and none waits."""
-        return self._state is _State.IDLE and not len(self._fade) and self._written <= max(self._read, self._void)
+        """True when no answer has begun and none waits; in the thread that puts, also of what it has put itself."""
+        taken = self._written <= max(self._read, self._void)  # first: what is taken between the looks is being played
+        return taken and self._state is _State.IDLE and not len(self._fade)
 
     @property
     def dry_ms(self) -> float:
