@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from harness import own_tools
-from soak.growth import Growth, Recent, grown, kinds, memory
+from soak.growth import Growth, Recent, grown, kinds, memory, settle
 from virtual.device import VirtualDevice
 from virtual.loop import run
 
@@ -215,6 +215,7 @@ def test_a_day_of_talk_leaves_nothing_behind(tmp_path: Path, where: str, caplog:
     live, tables = LIVES[where]
     growth = Growth(f"soak-virtual-{where}", f"{DAY_S / 3600:g} hours in a {where}, virtual time")
     began = time.monotonic()
+    settle()
 
     async def story() -> Life:
         clock = asyncio.get_running_loop().time
