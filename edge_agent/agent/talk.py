@@ -37,7 +37,7 @@ from edge_agent.agent.speaker import Speaker
 from edge_agent.agent.voice import Voice
 from edge_agent.audio.cues import load_cues
 from edge_agent.audio.engine import Duplex, EngineEvent
-from edge_agent.audio.ring import CaptureRing
+from edge_agent.audio.ring import RATE, CaptureRing
 from edge_agent.audio.sound import Sound
 from edge_agent.config import Config
 from edge_agent.conversation import actions as do
@@ -55,7 +55,6 @@ from edge_agent.vision.photographer import Photographer
 
 log = logging.getLogger("edge_agent")
 
-RATE = 16_000  # capture samples per second
 SAMPLES_PER_MS = RATE // 1000
 REST_MS = 100  # sound taken together while nobody waits for it
 

@@ -34,10 +34,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.audio.company import BACKGROUND_S, Company, dbfs
+from edge_agent.audio.filters import UP_RATE
 from edge_agent.audio.noise import NoiseFloor
 from edge_agent.errors import DeviceError
 
-RATE = 16_000
+RATE = UP_RATE
 FRAME = 320
 """Samples of a frame: 20 ms, the longest that WebRTC's detector and every block length share."""
 
@@ -188,19 +189,9 @@ class NearEndDetector:
         return self._phase is _Phase.SUSPECTED or (self._phase is _Phase.VOICE and self._sounding_since is not None)
 
     @property
-    def voice(self) -> bool:
-        """Somebody speaks."""
-        return self._phase is _Phase.VOICE
-
-    @property
     def background_dbfs(self) -> float:
         """Mean level of what did not mean the device."""
         return self._company.background_dbfs
-
-    @property
-    def talker_dbfs(self) -> float:
-        """How loud whoever talked to the device last was."""
-        return self._company.talker_dbfs
 
     @property
     def noise_dbfs(self) -> float:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from edge_agent.audio.noise import SILENCE_DBFS
+from edge_agent.audio.levels import SILENCE_DBFS
 
 BACKGROUND_S = 10.0
 WITHHELD_S = 1.5

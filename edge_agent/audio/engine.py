@@ -51,8 +51,6 @@ from edge_agent.audio.reference import lead_for
 from edge_agent.audio.ring import CaptureRing
 from edge_agent.audio.volume import gain
 
-_ROOM = 2_400  # samples, 150 ms: a sentence is over in the room; more would cost who presses into it their first word
-
 __all__ = [
     "AnswerEnded",
     "AnswerStarted",
@@ -70,6 +68,8 @@ __all__ = [
     "VoiceStarted",
     "WakeHeard",
 ]
+
+_ROOM = 2_400  # samples, 150 ms: a sentence is over in the room; more would cost who presses into it their first word
 
 EngineEvent = (
     AnswerStarted

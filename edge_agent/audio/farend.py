@@ -36,7 +36,7 @@ DUCK_DB = -18.0
 """How far a suspicion of speech lowers the answer: more gains nothing and is heard as a hole (measured)."""
 
 _ROW = 24  # samples at 24 kHz rendered at a time: 1 ms, 48 frames
-_AUDIBLE = 0.001  # -60 dBFS
+_AUDIBLE = 0.001  # -60 dBFS: what a recording is softer than at its end is no sentence any more
 _KNEE = np.float32(0.9)  # an answer below -0.9 dBFS passes untouched
 _TOP = np.float32(0.99)
 _VOICES = 4  # cues sounding at once; a fifth replaces the oldest

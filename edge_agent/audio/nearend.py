@@ -252,7 +252,7 @@ class NearEnd:
                 raise
             self._canceller, self.trust = HalfDuplex(), Trust(given=True)
             told(PartFailed("canceller", error))
-            clean, gated, sounding = np.zeros_like(heard), False, True
+            clean, gated, sounding = np.zeros_like(heard), True, True
         if not muted:
             self._notice(clean, sounding, told)
         gated = gated and not self._person

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import math
 
+from edge_agent.audio.levels import SILENCE_DBFS
+
 RISE_DB_PER_S = 3.0
 """A sentence of five seconds without a pause would count for 15 dB; there are pauses."""
-SILENCE_DBFS = -120.0
-"""What is reported while nothing is known."""
-
 _FALL_S = 0.02  # half the way down in this time: a single soft frame is not yet the noise
 
 

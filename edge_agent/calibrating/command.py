@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from edge_agent.audio.sound import OpenInput, OpenOutput
 
 SECTION = "calibration"
-"""StateDirectory of the unit."""
+"""Of the state file."""
 SPEAK_S = 6.0
 SENTENCE = "The quick brown fox jumps over the lazy dog. Can you hear me from over here?"
 PICTURE = "edge-agent-calibration.png"

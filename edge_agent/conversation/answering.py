@@ -53,9 +53,8 @@ class AnsweringRules(Steps):
             return
         elif self._ending is not None:
             self._finish("ended", "goodbye")
-        elif (
-            answer.awaited and self._line.up and self._question.unsent_since is None
-        ):  # else it is the end of something older
+        elif answer.awaited and self._line.up and self._question.unsent_since is None:
+            # otherwise it is the end of something older
             if event.refused:
                 self._no_answer("the service would not answer this", "refused")
             elif event.waits:

@@ -15,8 +15,6 @@ class Turn:
     held: bool
     most_s: float | None = None
     """It ends by itself after this; None: as the rules say."""
-    bidden: bool = True
-    """False: a voice opened it that nobody had asked the device to listen for."""
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ class Attention:
     aloud: bool = False
     """Somebody has spoken to the device: it goes on listening after its answers."""
     bidden: bool = True
-    """Of the open turn, or the last one: see `Turn`."""
+    """False: a voice opened the present turn, or the last one, that nobody had asked the device to listen for."""
     unbidden_at: float = -math.inf
     """When somebody began to speak whom nobody had asked: over an answer, or after one."""
     heeded_at: float = 0.0

@@ -1,10 +1,10 @@
 """The rules for what the device hears by itself: the wake word, a voice, somebody who speaks over the answer.
 
-With the open microphone and `follow_up_s` the device decides who speaks to it. A wake word, a tap or the end of an
-answer opens its *ears*: it listens, and sends nothing. A voice makes a turn of it, from a little before the voice on;
-where the voice follows the wake word in one breath, from a little before that word's end. The turn stays open while it
-is answered, so that the service hears an interruption too; after the answer, or when nobody has spoken for a while, it
-is closed and the ears stay open for `follow_up_s`. Nobody who spoke: nothing was sent.
+Where the device itself detects voices (`Rules.local_voice`) it decides who speaks to it. A wake word, a tap or the end
+of an answer opens its *ears*: it listens, and sends nothing. A voice makes a turn of it, from a little before the voice
+on; where the voice follows the wake word in one breath, from a little before that word's end. The turn stays open while
+it is answered, so that the service hears an interruption too; after the answer, or when nobody has spoken for a while,
+it is closed and the ears stay open for `follow_up_s`. Nobody who spoke: nothing was sent.
 
 Over an answer a confirmed near end silences it, whatever the service thinks, and opens a turn where none is; but a
 room that talks on does not stop an announcement. "Stop" means the device where it speaks, thinks, or listens by itself;

@@ -115,7 +115,7 @@ class Steps(Telling):
         `again`: the person is to say it again, or goes on speaking, and need not call for that.
         """
         self._attention.follow_up = False
-        unheeded = self._turn is not None and not self._turn.bidden and self._question.unmet
+        unheeded = self._turn is not None and not self._attention.bidden and self._question.unmet
         self._close_turn(None, why)
         if not unheeded:
             self._attention.heeded_at = self._now
@@ -160,7 +160,7 @@ class Steps(Telling):
         self.rung = Rung.NONE
         self._question.unanswered_since = None
         self._line.snapshot = False
-        self._turn = Turn(self.turns, self._now, held=self._button.down_since is not None, most_s=most_s, bidden=bidden)
+        self._turn = Turn(self.turns, self._now, held=self._button.down_since is not None, most_s=most_s)
         self._attention.bidden = bidden
         self._question.asked_at = self._attention.listening_since = self._now
         self._question.understood = False
@@ -195,7 +195,7 @@ class Steps(Telling):
         if self.rules.manual:
             self._await_answer()
         if why == "too long":
-            if turn.bidden:
+            if self._attention.bidden:
                 self._signal("turn too long")
         elif not self.rules.local_voice or why == "tapped again":
             self._signal("turn closed")  # where the device listens on, the light says enough

@@ -280,7 +280,7 @@ def test_a_press_silences_the_devices_own_sentence_and_keeps_it_out_of_the_pre_r
     async def story() -> None:
         talk, wire = started(build())
         talk.ring.append(SECOND)
-        talk.engine.say(b"\1\0" * 24_000, rate=24_000)
+        talk.engine.say(b"\0\x20" * 24_000, rate=24_000)  # -12 dBFS
         talk.engine.step(np.zeros((960, 2), np.int32), 1.0, 960)  # it is heard
         assert talk.engine.prompt_ms > 0
         before = talk.sample()

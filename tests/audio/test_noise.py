@@ -7,7 +7,8 @@ from acoustics import pink, speech
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.audio.noise import RISE_DB_PER_S, SILENCE_DBFS, NoiseFloor
+from edge_agent.audio.levels import SILENCE_DBFS
+from edge_agent.audio.noise import RISE_DB_PER_S, NoiseFloor
 
 FRAME_S = 0.02
 

@@ -19,6 +19,13 @@ MAX_DELAY_MS = 500.0
 """The latest echo that is believed: twice the longest way through output ring, room and input ring that a Pi has."""
 
 
+def check_in_step(near: NDArray[np.int16], far: NDArray[np.int16]) -> None:
+    """Raise ValueError if the microphone's and the loudspeaker's samples differ in length."""
+    if len(near) != len(far):
+        msg = f"{len(near)} samples of the microphone, {len(far)} of the loudspeaker"
+        raise ValueError(msg)
+
+
 class Canceller(Protocol):
     """Takes the loudspeaker's sound out of the microphone's, block by block, in the sound thread alone.
 

@@ -24,6 +24,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.audio.echo.canceller import check_in_step
+
 FRAME = 160
 """Samples in 10 ms at 16 kHz: what AEC3 and speexdsp work on."""
 
@@ -48,9 +50,7 @@ class Frames:
         Raises:
             ValueError: the two differ in length.
         """
-        if len(near) != len(far):
-            msg = f"{len(near)} samples of the microphone, {len(far)} of the loudspeaker"
-            raise ValueError(msg)
+        check_in_step(near, far)
         if len(self._near):
             near, far = np.concatenate([self._near, near]), np.concatenate([self._far, far])
         whole = len(near) // FRAME * FRAME
@@ -98,12 +98,12 @@ class Feed:
         """
         waited, waited_open = self._waiting, self._waiting_open
         near, far = self._frames.take(near, far)
-        listening = np.full(len(near) // FRAME, not muted)
-        listening[: bool(waited)] |= waited_open
         self._waiting = self._frames.waiting
         self._waiting_open = not muted or (waited_open and not len(near))
-        if listening.all() and not len(self._missed):
+        if not muted and not len(self._missed):
             return self._heard(near, far)
+        listening = np.full(len(near) // FRAME, not muted)
+        listening[: bool(waited)] |= waited_open
         out = np.zeros(len(near), np.int16)
         for start, end in _runs(listening):
             if listening[start // FRAME]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.audio.echo.canceller import checked_delay
+from edge_agent.audio.echo.canceller import check_in_step, checked_delay
 
 
 class Trusted:
@@ -24,9 +24,7 @@ class Trusted:
         muted: bool = False,  # noqa: ARG002  as others
     ) -> NDArray[np.int16]:
         """Return `near` (n,) int16 as it is; see `Canceller.process`."""
-        if near.shape != far.shape:
-            msg = f"{len(near)} samples of the microphone and {len(far)} of the loudspeaker do not run in step"
-            raise ValueError(msg)
+        check_in_step(near, far)
         return near.copy()
 
     def reset(self) -> None:
