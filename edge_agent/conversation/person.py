@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.attention import Turn
 from edge_agent.conversation.rules import FAREWELL_S
@@ -77,6 +78,7 @@ class PersonRules(Steps):
         self.muted = False
         self._not_before = max(self._not_before, event.sample)
         if self._started:
+            self._out.append(do.Hush())  # "my microphone is off" is true no more, and would be in the next one's way
             self._signal("unmuted")
             if self.rules.hook and self._button.down_since is not None and self._turn is None:
                 self._talk(event.sample)

@@ -50,15 +50,11 @@ def audible_s(sound: np.ndarray[Any, np.dtype[np.floating[Any]]], rate: int) -> 
 
 
 def live_in_a_room(folder: Path, story: Story, *, silence_s: float = 0.0, **tables: Any) -> Twin:
-    """Play a story with a device whose sentence "muted" is three seconds of coded noise, and silence.
-
-    What it says when it is unmuted is silence only.
-    """
+    """Play a story with a device just unmuted by a press, which says so: three seconds of noise, and silence."""
     sounds = folder / "prompts" / "en"
     sounds.mkdir(parents=True)
     noise, silence = coded_noise(SENTENCE_S, seed=77, rate=24_000), np.zeros((round(24_000 * silence_s), 1), np.float32)
-    write_wav(sounds / "muted.wav", np.concatenate([noise, silence]), 24_000)
-    write_wav(sounds / "unmuted.wav", np.zeros((240, 1), np.float32), 24_000)
+    write_wav(sounds / "unmuted.wav", np.concatenate([noise, silence]), 24_000)
     (folder / "hall.toml").write_text(ROOM)
     tables["conversation"] = {"prompts_folder": str(folder / "prompts"), **tables.get("conversation", {})}
 
@@ -70,10 +66,9 @@ def live_in_a_room(folder: Path, story: Story, *, silence_s: float = 0.0, **tabl
             VirtualDevice(folder, twin, air=air, **tables) as device,
         ):
             await asyncio.sleep(8.0)  # "I am ready" has been said
-            await device.do("mute")
+            device.agent.silence.mute("model")
             await device.tap()
-            await device.event("prompt", name="muted")
-            await device.do("unmute")
+            await device.event("prompt", name="unmuted")
             await story(device)
             await device.until(state="idle", within_s=60.0)
             heard = air.record.echo[air.frame(device.events[0]["t"]) :]
