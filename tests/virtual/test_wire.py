@@ -178,6 +178,32 @@ def test_connections_are_refused_or_wait_as_the_network_is_told() -> None:
     run(story())
 
 
+def test_a_connection_cut_as_it_is_made_is_told_as_made_and_then_as_lost() -> None:
+    told: list[str] = []
+
+    def side(name: str) -> type[asyncio.Protocol]:
+        class Side(asyncio.Protocol):
+            def connection_made(self, _: asyncio.BaseTransport) -> None:
+                told.append(f"{name} made")
+                network().cut()
+
+            def connection_lost(self, _: Exception | None) -> None:
+                told.append(f"{name} lost")
+
+        return Side
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(side("server"), "127.0.0.1", 0)
+        await loop.create_connection(side("client"), "127.0.0.1", server.sockets[0].getsockname()[1])
+        await asyncio.sleep(1.0)
+        server.close()
+
+    run(story())
+    for name in ("client", "server"):
+        assert [entry for entry in told if entry.startswith(name)] == [f"{name} made", f"{name} lost"]
+
+
 @settings(max_examples=60)
 @given(
     pieces=st.lists(st.binary(min_size=1, max_size=5_000), min_size=1, max_size=12),

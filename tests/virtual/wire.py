@@ -502,7 +502,7 @@ class End(asyncio.Transport):
         self._loop.call_soon(self._read_on)
 
     def _made(self) -> None:
-        if self._protocol is not None and not self.lost:
+        if self._protocol is not None:  # also if it is lost by now: asyncio's transports tell the one before the other
             self._protocol.connection_made(self)
 
     def _read_on(self) -> None:
