@@ -36,17 +36,14 @@ class Ears:
     canceller: Canceller | None
     detector: NearEndDetector | None
     tail_s: float
+    full_duplex: bool
+    """What goes up while the device sounds is free of its own voice."""
 
     def without(self, part: str) -> Ears:
         """Return what is left when `part` (canceller, detector, wake) has failed."""
         if part == "canceller":
-            return replace(self, echo="half-duplex", canceller=None)
+            return replace(self, echo="half-duplex", canceller=None, full_duplex=False)
         return replace(self, detector=None) if part == "detector" else self
-
-    @property
-    def full_duplex(self) -> bool:
-        """What goes up while the device sounds is free of its own voice."""
-        return self.echo in {"software", "hardware"}
 
 
 def open_ears(config: Config, calibration: Calibration | None) -> Ears:
@@ -65,6 +62,7 @@ def open_ears(config: Config, calibration: Calibration | None) -> Ears:
         canceller=canceller,
         detector=_detector(config),
         tail_s=TAIL_S if calibration is None else max(0.1, (_late_ms(calibration) + calibration.tail_ms) / 1_000),
+        full_duplex=policy != "half-duplex" and not config.manual_turns,
     )
 
 

@@ -138,6 +138,25 @@ def test_a_person_talks_over_an_answer_while_nothing_is_sent(tmp_path: Path) -> 
     assert played(parlour, REPLY)
 
 
+def test_with_headphones_whoever_talks_over_it_is_heard_from_before_the_first_word(tmp_path: Path) -> None:
+    begun: list[Said] = []
+
+    async def story(parlour: Parlour) -> None:
+        await parlour.device.do("ask", text="Tell me something.")
+        await parlour.device.until(state="speaking")
+        await asyncio.sleep(3.0)
+        begun.append(parlour.say(OBJECTION))
+        await parlour.at(begun[0].ends)
+        await parlour.device.until(state="speaking")
+
+    parlour = visit(tmp_path, story, script=telling(TALE, REPLY), ser_db=60.0, audio={"echo": "off"})
+    assert parlour.flushes() == {"near-end": 1}
+    whole_once(parlour, begun[0], from_s=0.0, clean=True)
+    first = places(begun[0].sound, parlour.sent(since=begun[0].begins), clean=True)[0]
+    assert first is not None
+    assert first > 0.3, "with what was before it: a first word can be too soft to be noticed at once"
+
+
 def test_a_short_sound_ducks_the_answer_and_it_comes_back(tmp_path: Path) -> None:
     whole = speech("ah", dbfs=-16.0)
     grunt = whole[len(whole) // 3 :][: round(GRUNT_S * RATE_HZ)] * np.hanning(round(GRUNT_S * RATE_HZ))
