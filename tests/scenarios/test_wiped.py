@@ -26,9 +26,11 @@ from harness import Device, coded_noise, pcm, s16
 from numpy.typing import NDArray
 
 from edge_agent import agent as agent_package
+from edge_agent.audio.devices import wav
 from edge_agent.simulator import Hear, Say, SyncTwin
 
 PACKAGE = Path(agent_package.__file__).parents[1]
+ROOM = Path(wav.__file__)
 ROOM_S = 5.0  # A's voice is in the room for this long; then it is quiet
 ALIKE = 0.85  # correlation of 10 ms with the same sound; with another of this band and length it stays below 0.65
 TYPED, CAPTION, SAID = "typed-by-ada-4711", "spoken-by-ada-4712", "told-to-ada-4713"
@@ -177,7 +179,7 @@ def _roots(loop: asyncio.AbstractEventLoop) -> Iterator[object]:
 
 def _of_the_device(filename: str) -> bool:
     path = Path(filename)
-    return path.is_relative_to(PACKAGE) and "simulator" not in path.parts
+    return path.is_relative_to(PACKAGE) and "simulator" not in path.parts and path != ROOM
 
 
 def _is_outside(one: object) -> bool:
@@ -186,7 +188,7 @@ def _is_outside(one: object) -> bool:
     if isinstance(one, types.CoroutineType):
         return not _of_the_device(one.cr_code.co_filename) and "asyncio" not in one.cr_code.co_filename
     module = type(one).__module__
-    return module == "edge_agent.audio.devices.wav" or module.startswith(("edge_agent.simulator", "_pytest", "harness"))
+    return module == wav.__name__ or module.startswith(("edge_agent.simulator", "_pytest", "harness"))
 
 
 def left_of(trace: Trace, agent: object) -> dict[str, str]:
