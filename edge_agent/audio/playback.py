@@ -12,7 +12,8 @@ one ring; what does not fit is the newest, is dropped and counted.
 One thread puts, ends and flushes; one pulls. No lock: each number is written by one side only, and sound is published
 after it stands in the ring. A sample's place in the ring is its generation: a flush notes the place up to which
 everything is void, so nothing put before it is heard again and nothing put after it is lost. What was heard or voided
-is overwritten with zeros.
+is overwritten with zeros. Sound put into an empty queue lies at the ring's beginning, so that answers of a few seconds
+take the memory of a few seconds.
 
 An answer starts when `start_ms` wait or its end is known. If it runs dry before its end, it pauses with a 5 ms fade and
 goes on when half as much again is there (at most 400 ms); the need shrinks back with every answer that plays through.
@@ -100,6 +101,7 @@ class PlaybackQueue:
         self._need = self._start
         # written by the putting thread
         self._written = 0
+        self._origin = 0  # the place that lies first in the ring; changed only while nothing waits to be read
         self._void = 0
         self._flushes = 0
         self._last_end = 0
@@ -155,7 +157,9 @@ class PlaybackQueue:
         read = self._read
         room = min(self._limit - (self._written - max(read, self._void)), self._size - (self._written - read))
         count = max(0, min(len(samples), room))
-        at = self._written % self._size
+        if read == self._written:
+            self._origin = read
+        at = (self._written - self._origin) % self._size
         first = min(count, self._size - at)
         self._ring[at : at + first] = samples[:first]
         self._ring[: count - first] = samples[first:count]
@@ -284,7 +288,7 @@ class PlaybackQueue:
 
     def _copy(self, into: NDArray[np.float32]) -> None:
         """Move the next samples from the ring into `into`."""
-        at = self._read % self._size
+        at = (self._read - self._origin) % self._size
         first = min(len(into), self._size - at)
         np.multiply(self._ring[at : at + first], _SCALE, out=into[:first], dtype=np.float32, casting="unsafe")
         np.multiply(self._ring[: len(into) - first], _SCALE, out=into[first:], dtype=np.float32, casting="unsafe")
@@ -292,7 +296,7 @@ class PlaybackQueue:
 
     def _take(self, count: int) -> None:
         """Overwrite the next samples in the ring with zeros and free their room."""
-        at = self._read % self._size
+        at = (self._read - self._origin) % self._size
         first = min(count, self._size - at)
         self._ring[at : at + first] = 0
         self._ring[: count - first] = 0

@@ -250,14 +250,29 @@ def test_a_full_queue_that_is_flushed_takes_the_next_answer_at_once() -> None:
     assert np.all(heard[FADE_SAMPLES:] == -5)
 
 
-def test_a_day_of_answers_keeps_its_place() -> None:
+@pytest.mark.parametrize("ahead", [0, 500], ids=["each heard out before the next", "never empty"])
+def test_a_day_of_answers_keeps_its_place(ahead: int) -> None:
     queue = PlaybackQueue(limit_s=2.0)
+    queue.put(numbered(0, ahead))
     at = 0
     for size in [31_000, 17_001, 40_000, 3] * 12:
-        queue.put(numbered(at, size))
+        queue.put(numbered(at + ahead, size))
         queue.end()
         assert np.array_equal(ints(pull(queue, size)[0]), numbered(at, size))
         at += size
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_an_hour_of_short_answers_takes_the_memory_of_one(stopped: bool) -> None:
+    queue = PlaybackQueue()
+    five_s = 5_000 * MS
+    queue._ring[five_s:] = 7
+    for _ in range(720):
+        queue.put(numbered(0, five_s))
+        queue.flush() if stopped else queue.end()
+        pull(queue, five_s + 1)
+    assert np.all(queue._ring[five_s:] == 7)
+    assert not queue._ring[:five_s].any()
 
 
 def test_two_threads_lose_nothing_and_mix_nothing() -> None:
