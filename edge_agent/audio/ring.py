@@ -48,7 +48,8 @@ class CaptureRing:
             raise ValueError(msg)
         self._size = self._span + _GUARD
         self._data = np.zeros(self._size, np.int16)
-        self._marks = np.zeros(self._size, np.uint8)
+        self._marked = bytearray(self._size)
+        self._marks = np.frombuffer(self._marked, np.uint8)
         self._written = self._captured = 0
         self._given_up = 0  # set by the writer
         self._wiped = 0  # set by the reader
@@ -98,7 +99,7 @@ class CaptureRing:
         """
         self._require(start, end)
         runs = self._pieces(start, end - start)
-        found = any(bool((self._marks[at : at + count] == _MUTED).any()) for at, count in runs)
+        found = any(self._marked.find(_MUTED, at, at + count) >= 0 for at, count in runs)
         self._require(start, end)
         return found
 

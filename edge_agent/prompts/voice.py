@@ -1,7 +1,8 @@
 """Speak the device's own sentences without a network, through espeak-ng.
 
-`speak` blocks for a tenth of a second or more: call it in a thread. What was spoken once is kept, so that a sentence
-costs nothing the next time. A device without espeak-ng shows its faults by light alone; the log says so once.
+`speak` blocks for a tenth of a second or more: call it in a thread. The sentences spoken last are kept, so that what is
+said often costs nothing the next time. A device without espeak-ng shows its faults by light alone; the log says so
+once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 5.0  # a Zero 2 W speaks the longest sentence in about one
-MAX_KEPT = 48  # sentences; all of one language, some 4 MB at 22 kHz
+KEPT_BYTES = 2_000_000  # some nine sentences at 22 kHz, more than a device says in a week; all of one language: 7 MB
 _WORDS_PER_MINUTE = 150  # slower than espeak's 175: heard once, by people who did not expect it
 
 _kept: OrderedDict[tuple[str, str], Speech] = OrderedDict()
@@ -51,7 +52,7 @@ def speak(text: str, language: str) -> Speech | None:
         return None
     with _guard:
         _kept[key] = speech
-        while len(_kept) > MAX_KEPT:
+        while sum(len(one.pcm) for one in _kept.values()) > KEPT_BYTES:
             _kept.popitem(last=False)
     return speech
 

@@ -175,11 +175,18 @@ def test_a_text_that_looks_like_an_option_is_spoken() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice, "_synthesize", lambda *_: voice.Speech(b"\0\0", 8000))
-    for number in range(200):
+    monkeypatch.setattr(voice, "_synthesize", lambda text, _: voice.Speech(b"\0" * int(text), 8000))
+    for number in range(180_000, 200_000, 100):
         speak(str(number), "en")
-    assert len(voice._kept) == voice.MAX_KEPT
-    assert ("199", "en") in voice._kept
+    kept = sum(len(speech.pcm) for speech in voice._kept.values())
+    assert 0.9 * voice.KEPT_BYTES < kept <= voice.KEPT_BYTES
+    assert ("199900", "en") in voice._kept
+
+
+def test_a_sentence_too_long_to_be_kept_is_still_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice, "_synthesize", lambda *_: voice.Speech(b"\0" * 2 * voice.KEPT_BYTES, 8000))
+    assert speak("A long one.", "en") is not None
+    assert not voice._kept
 
 
 def _fake_espeak(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
