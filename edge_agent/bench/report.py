@@ -179,7 +179,7 @@ def memory(visit: Visit, bare_mb: float) -> list[Row]:
             "memory over a day of talk",
             "flat",
             figure=f"{grown:+.1f} MB over the last {last} turns",
-            why="a day was not spent; before, the playback queue's 120 s (6 MB) were used for the first time",
+            why="a day was not spent",
             values={"grown_mb": grown, "turns": last},
         ),
     ]
