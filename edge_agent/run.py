@@ -17,7 +17,11 @@ from edge_agent.service import logs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `edge-agent run`."""
     parser.add_argument(
-        "--config", type=Path, default=settings.DEFAULT_PATH, metavar="FILE", help="the configuration; %(default)s"
+        "--config",
+        type=Path,
+        default=settings.DEFAULT_PATH,
+        metavar="FILE",
+        help="the configuration; default: %(default)s",
     )
     parser.add_argument("--log", choices=["debug", "info", "warning", "error"], default="info", help="how much to log")
     parser.add_argument("--ca", type=Path, metavar="PEM", help="trust this certificate authority too (a TLS twin)")

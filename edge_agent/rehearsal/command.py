@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `edge-agent rehearse`."""
     parser.add_argument("questions", type=Path, metavar="QUESTIONS", help="a text file: one question to a line")
     parser.add_argument(
-        "--config", type=Path, default=settings.DEFAULT_PATH, metavar="FILE", help="the configuration; %(default)s"
+        "--config",
+        type=Path,
+        default=settings.DEFAULT_PATH,
+        metavar="FILE",
+        help="the configuration; default: %(default)s",
     )
     parser.add_argument("--out", type=Path, metavar="SHEET", help="where to; default: rehearsal-DATE-TIME.html")
     parser.add_argument("--spoken", action="store_true", help="speak the questions (espeak-ng) instead of typing them")

@@ -40,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "Print the configuration in force as TOML."),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("--config", type=Path, default=DEFAULT_PATH, help="the file; default: %(default)s")
+        action.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help="default: %(default)s")
     text = "Explain one setting, the settings of a table, or all."
     explain = actions.add_parser("explain", help=text, description=text)
     explain.add_argument("key", nargs="?", default="", metavar="KEY", help="such as audio.volume, or audio")
-    explain.add_argument("--config", type=Path, help="also tell the value that this file gives")
+    explain.add_argument("--config", type=Path, metavar="FILE", help="also tell the value that this file gives")
     text = "List the voices that live.voice may name."
     actions.add_parser("voices", help=text, description=text).set_defaults(config=None)
 

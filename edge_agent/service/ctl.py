@@ -35,8 +35,18 @@ _STATUS_ORDER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `edge-agent ctl`."""
-    parser.add_argument("--socket", type=Path, help="the control socket; default: control.socket of the configuration")
-    parser.add_argument("--config", type=Path, help=f"the configuration that names the socket; default: {DEFAULT_PATH}")
+    parser.add_argument(
+        "--socket",
+        type=Path,
+        metavar="FILE",
+        help="the control socket; default: control.socket of the configuration",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration that names the socket; default: {DEFAULT_PATH}",
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS.values():
         one = verbs.add_parser(verb.name, help=verb.help, description=verb.help)

@@ -34,7 +34,9 @@ _KEYS = {"parameters_json_schema": "parametersJsonSchema"}  # as the service spe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `edge-agent tools`."""
-    parser.add_argument("--config", type=Path, help=f"the configuration; default: {DEFAULT_PATH}, if it exists")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"the configuration; default: {DEFAULT_PATH}, if it exists"
+    )
     actions = parser.add_subparsers(dest="action", metavar="list|try", required=True)
     text = "List the tools the model may call, and what was skipped."
     listing = actions.add_parser("list", help=text, description=text)
