@@ -37,7 +37,7 @@ class Ears:
     detector: NearEndDetector | None
     tail_s: float
     full_duplex: bool
-    """What goes up while the device sounds is free of its own voice."""
+    """What goes up while the device sounds is free of its own voice; not so in push-to-talk, which cancels nothing."""
 
     def without(self, part: str) -> Ears:
         """Return what is left when `part` (canceller, detector, wake) has failed."""

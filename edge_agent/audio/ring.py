@@ -48,8 +48,8 @@ class CaptureRing:
             raise ValueError(msg)
         self._size = self._span + _GUARD
         self._data = np.zeros(self._size, np.int16)
-        self._marked = bytearray(self._size)
-        self._marks = np.frombuffer(self._marked, np.uint8)
+        self._marked = bytearray(self._size)  # a search in it needs no array
+        self._marks = np.frombuffer(self._marked, np.uint8)  # the same memory
         self._written = self._captured = 0
         self._given_up = 0  # set by the writer
         self._wiped = 0  # set by the reader

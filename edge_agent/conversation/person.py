@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_agent.conversation import actions as do
 from edge_agent.conversation import events as ev
 from edge_agent.conversation.attention import Turn
-from edge_agent.conversation.rules import FAREWELL_S
+from edge_agent.conversation.rules import FAREWELL_S, MUTE_TOLD_S
 from edge_agent.conversation.steps import Steps
 from edge_agent.errors import Fault
 
@@ -78,7 +78,8 @@ class PersonRules(Steps):
         self.muted = False
         self._not_before = max(self._not_before, event.sample)
         if self._started:
-            self._out.append(do.Hush())  # "my microphone is off" is true no more, and would be in the next one's way
+            if self._now - self._to_tell.mute_told_at < MUTE_TOLD_S:
+                self._out.append(do.Hush())  # the sentence on the mute is true no more, and in the way
             self._signal("unmuted")
             if self.rules.hook and self._button.down_since is not None and self._turn is None:
                 self._talk(event.sample)

@@ -19,6 +19,7 @@ SNAPSHOT_S = 3.0  # the service gives its handle after the turn; a longer wait m
 WAKE_S = 4.0  # whoever says the wake word goes on speaking within this, or did not mean it
 CALLED_S = 6.0  # whoever taps looks at the device, and may think before the first word
 REFUSED_S = 600.0  # a wake word may be a false one: a device that may not talk says why no more often than this
+MUTE_TOLD_S = 8.0  # a press while muted is told so for this long: the longest sentence of seven languages takes 6.8 s
 WAKE_CUE_S = 0.4  # the cue waits so long after the wake word: it would cover the words of who goes on in one breath
 WAKE_RUN_S = 1.0  # a voice that starts this soon after the wake word began in one breath with it
 ROOM_S = 30.0  # who talks after an answer and is given none keeps the device listening no longer than this

@@ -61,6 +61,7 @@ class Steps(Telling):
         At `sample`, or where capture stands now (None); None: as long as the rules say.
         """
         if self.muted:
+            self._to_tell.mute_told_at = self._now
             self._signal("pressed while muted")
         elif Fault.MICROPHONE in self.faults:
             self._signal("fault", Fault.MICROPHONE)

@@ -29,6 +29,8 @@ class ToTell:
     """The line was slow while a person was speaking."""
     refused_at: float = -math.inf
     """When a wake word was last told why the device may not talk."""
+    mute_told_at: float = -math.inf
+    """When a press was last told that the device is mute."""
     lost_speech: bool = False
     """What was said is lost; it is told once there is a line over which to say it again."""
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 5.0  # a Zero 2 W speaks the longest sentence in about one
-KEPT_BYTES = 2_000_000  # some nine sentences at 22 kHz, more than a device says in a week; all of one language: 7 MB
+KEPT_BYTES = 2_000_000  # some nine sentences at 22 kHz; all of one language are 7 MB
 _WORDS_PER_MINUTE = 150  # slower than espeak's 175: heard once, by people who did not expect it
 
 _kept: OrderedDict[tuple[str, str], Speech] = OrderedDict()

@@ -70,10 +70,20 @@ def test_the_policy_chooses_the_canceller(echo: str, kind: type, full_duplex: bo
     assert ears.tail_s == TAIL_S
 
 
-def test_headphones_need_none() -> None:
-    ears = open_ears(config(audio={"echo": "off"}), None)
+@pytest.mark.parametrize(
+    ("tables", "full_duplex"),
+    [
+        ({"audio": {"echo": "off"}}, True),  # headphones
+        ({"panel": {"button": "hook"}}, True),  # a handset
+        ({"mode": "kiosk"}, False),  # push-to-talk: its own sentences are in the room
+    ],
+)
+def test_where_nothing_echoes_or_nobody_listens_there_is_no_canceller(
+    tables: dict[str, Any], full_duplex: bool
+) -> None:
+    ears = open_ears(config(**tables), None)
     assert ears.canceller is None
-    assert ears.full_duplex
+    assert ears.full_duplex is full_duplex
 
 
 @pytest.mark.usefixtures("no_libraries")

@@ -475,6 +475,17 @@ def test_unmute_while_the_button_is_held_opens_nothing_and_the_release_says_noth
     assert not [action for action in story.release() if isinstance(action, do.OpenTurn | do.CloseTurn)]
 
 
+def test_unmuting_ends_the_sentence_about_the_mute_and_no_other() -> None:
+    story = kiosk()
+    story.tell(ev.Muted(story.sample))
+    assert do.Say("muted") in story.press()
+    story.wait(3)
+    assert do.Hush() in story.tell(ev.Unmuted(story.sample)), "it is true no more"
+    story.tell(ev.Muted(story.sample))
+    story.wait(60)
+    assert do.Hush() not in story.tell(ev.Unmuted(story.sample)), "what it announces meanwhile is heard to its end"
+
+
 def test_unmuting_what_is_not_muted_is_silent() -> None:
     assert not [action for action in kiosk().tell(ev.Unmuted(0)) if isinstance(action, do.Cue | do.Say)]
 

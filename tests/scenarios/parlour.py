@@ -134,6 +134,12 @@ class Parlour:
         await asyncio.sleep(for_s)
         return said
 
+    async def telling_in_writing(self, *, for_s: float) -> None:
+        """Ask something in writing, so that nothing is sent, and hear the answer for a while."""
+        await self.device.do("ask", text="Tell me something.")
+        await self.device.until(state="speaking")
+        await asyncio.sleep(for_s)
+
     def times(self, event: str, **wanted: Any) -> list[float]:
         """When watchers were told of it."""
         return [

@@ -123,9 +123,7 @@ def test_a_person_talks_over_an_answer_while_nothing_is_sent(tmp_path: Path) -> 
     begun: list[Said] = []
 
     async def story(parlour: Parlour) -> None:
-        await parlour.device.do("ask", text="Tell me something.")
-        await parlour.device.until(state="speaking")
-        await asyncio.sleep(3.0)
+        await parlour.telling_in_writing(for_s=3.0)
         assert parlour.sent_bytes(0.0) == 0
         begun.append(parlour.say(OBJECTION))
         await parlour.at(begun[0].ends)
@@ -142,9 +140,7 @@ def test_with_headphones_whoever_talks_over_it_is_heard_from_before_the_first_wo
     begun: list[Said] = []
 
     async def story(parlour: Parlour) -> None:
-        await parlour.device.do("ask", text="Tell me something.")
-        await parlour.device.until(state="speaking")
-        await asyncio.sleep(3.0)
+        await parlour.telling_in_writing(for_s=3.0)
         begun.append(parlour.say(OBJECTION))
         await parlour.at(begun[0].ends)
         await parlour.device.until(state="speaking")
@@ -163,9 +159,7 @@ def test_a_short_sound_ducks_the_answer_and_it_comes_back(tmp_path: Path) -> Non
     begun: list[Said] = []
 
     async def story(parlour: Parlour) -> None:
-        await parlour.device.do("ask", text="Tell me something.")
-        await parlour.device.until(state="speaking")
-        await asyncio.sleep(5.0)
+        await parlour.telling_in_writing(for_s=5.0)
         begun.append(parlour.say(grunt))
         await parlour.device.until(state="idle", within_s=60.0)
 
@@ -249,9 +243,7 @@ def test_lost_sound_stops_nothing(tmp_path: Path) -> None:
 
 def test_an_echo_that_comes_later_all_at_once_stops_nothing(tmp_path: Path) -> None:
     async def story(parlour: Parlour) -> None:
-        await parlour.device.do("ask", text="Tell me something.")
-        await parlour.device.until(state="speaking")
-        await asyncio.sleep(20.0)
+        await parlour.telling_in_writing(for_s=20.0)
         assert parlour.device.state == "speaking"
         assert parlour.device.now - parlour.air.epoch > 22.0, "the jump was heard"
 

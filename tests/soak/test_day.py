@@ -99,9 +99,7 @@ class Life:
                 playback_queue_ms=talk.engine.queue_ms,
                 uplink_backlog_ms=talk.uplink.queued_ms,
                 prompts_ms=talk.engine.prompt_ms,
-                timers=sum(
-                    not timer.cancelled() for timer in loop._scheduled
-                ),  # up to 99 cancelled ones stay for a while
+                timers=sum(not one.cancelled() for one in loop._scheduled),  # up to 99 cancelled ones stay for a while
                 tasks=len(asyncio.all_tasks()),
                 connections=len(device.network.connections),
                 **memory(),
